@@ -1,0 +1,25 @@
+"""Convolutions for JAX: PyTorch's exact meaning, right gradients to every order.
+
+A transposed convolution is the linear transpose of a convolution; everything here
+follows from that.
+"""
+
+from importlib.metadata import version as _version
+
+from jaxconv._arithmetic import Cost as Cost
+from jaxconv._arithmetic import ReceptiveField as ReceptiveField
+from jaxconv._arithmetic import conv_output_size as conv_output_size
+from jaxconv._arithmetic import conv_transpose_output_size as conv_transpose_output_size
+from jaxconv._arithmetic import cost as cost
+from jaxconv._arithmetic import receptive_field as receptive_field
+from jaxconv._conv import conv as conv
+from jaxconv._matrix import conv_matrix as conv_matrix
+from jaxconv._patches import fold as fold
+from jaxconv._patches import unfold as unfold
+from jaxconv._plan import lowerings as lowerings
+from jaxconv._transpose import conv_transpose as conv_transpose
+from jaxconv._variants import depthwise_conv as depthwise_conv
+from jaxconv._variants import pointwise_conv as pointwise_conv
+from jaxconv._variants import separable_conv as separable_conv
+
+__version__ = _version("jaxconv")

@@ -1,0 +1,304 @@
+"""Sizes, receptive fields and costs, in plain ints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from jaxconv import _canonical as can
+from jaxconv._call import Windows, check_channels
+from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._geometry import Geometry, Ints, span
+
+
+def conv_output_size(
+    input_size: IntLike,
+    kernel_size: IntLike,
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+) -> int | Ints:
+    r"""The spatial size that `conv` returns.
+
+    .. math:: o = \lfloor (i + \mathit{lo} + \mathit{hi} - d(k-1) - 1)/s \rfloor + 1
+
+    Args:
+      input_size: spatial sizes in elements, without batch and channels.
+      kernel_size: window sizes.  Two ints stand for one axis; a sequence in either
+        place gives the number of axes.
+      stride, padding, dilation: as in `conv`.
+
+    Returns:
+      An int if input_size and kernel_size are ints, otherwise a tuple.
+
+    Raises:
+      ValueError: a kernel that spans more than the padded input, wrong lengths.
+      TypeError: anything that is not an int where one must be.
+
+    Example:
+      >>> import jaxconv
+      >>> jaxconv.conv_output_size((224, 224), (7, 7), stride=2, padding=3)
+      (112, 112)
+
+    Elsewhere: the formula in PyTorch's `Conv2d` page; lax has no public counterpart.
+
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6 and 15; claims 0.04,
+    1.01, 2.02, 4.01.
+    """
+    i, k = _sizes(input_size=input_size, kernel_size=kernel_size)
+    geometry, _ = Windows.read(len(k), stride, padding, dilation, "zeros").conv(i, k)
+    return _like(geometry.output, input_size, kernel_size)
+
+
+def conv_transpose_output_size(
+    input_size: IntLike,
+    kernel_size: IntLike,
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: IntLike = 0,
+    dilation: IntLike = 1,
+) -> int | Ints:
+    r"""The spatial size that `conv_transpose` returns.
+
+    .. math:: (i-1) s - \mathit{lo} - \mathit{hi} + d(k-1) + \mathit{op} + 1
+
+    Args:
+      input_size, kernel_size: as in `conv_output_size`.
+      stride, padding, output_padding, dilation: as in `conv_transpose`.
+
+    Returns:
+      An int if input_size and kernel_size are ints, otherwise a tuple, in elements.
+
+    Raises:
+      ValueError: a result below 1, an output_padding that is too large, wrong lengths.
+      TypeError: anything that is not an int where one must be.
+
+    Example:
+      >>> import jaxconv
+      >>> jaxconv.conv_transpose_output_size(5, 3, stride=2, padding=1, output_padding=1)
+      10
+
+    Elsewhere: the formula in PyTorch's `ConvTranspose2d` page.
+
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims 0.02,
+    1.04 to 1.07.
+    """
+    o, k = _sizes(input_size=input_size, kernel_size=kernel_size)
+    windows = Windows.read(len(k), stride, padding, dilation, "zeros")
+    geometry, _ = windows.transpose(o, k, output_padding, None)
+    return _like(geometry.input, input_size, kernel_size)
+
+
+class ReceptiveField(NamedTuple):
+    """What one unit of the last layer sees of the first layer's input, in elements.
+
+    ``size`` inputs, ``stride`` inputs between neighbouring units, and ``start``, the
+    index of the first input that unit 0 sees (negative on padding).
+    """
+
+    size: int
+    stride: int
+    start: int
+
+
+def receptive_field(layers: Sequence[Mapping[str, int]]) -> ReceptiveField:
+    r"""The receptive field of a stack of convolutions or poolings, along one axis.
+
+    .. math:: \mathit{size} = 1 + \sum_l d_l (k_l - 1) \prod_{m<l} s_m
+
+    Args:
+      layers: first to last, each a mapping with "kernel" and optionally "stride",
+        "dilation" and "padding" (low), all ints: 1, 1 and 0 by default.
+
+    Returns:
+      A `ReceptiveField`: size, stride and start, in elements of the input.
+
+    Raises:
+      ValueError: a layer without "kernel", with an unknown key or a size out of range.
+      TypeError: a layer that is not a mapping of ints.
+
+    Example:
+      >>> import jaxconv
+      >>> jaxconv.receptive_field([dict(kernel=7, stride=2, padding=3), dict(kernel=3)])
+      ReceptiveField(size=11, stride=2, start=-3)
+
+    Elsewhere: tools for TensorFlow exist and are no longer kept; none for JAX.
+
+    Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
+    networks", Distill 2019; claim 4.02 (erratum).
+    """
+    size, stride, start = 1, 1, 0
+    for index, layer in enumerate(layers):
+        k, s, d, lo = _layer(f"layers[{index}]", layer)
+        size += (span(k, d) - 1) * stride
+        start -= lo * stride
+        stride *= s
+    return ReceptiveField(size, stride, start)
+
+
+_LAYER_KEYS = {"kernel": 1, "stride": 1, "dilation": 1, "padding": 0}
+
+
+def _layer(name: str, layer: Any) -> Ints:
+    if not isinstance(layer, Mapping):
+        rule = "is not a mapping"
+        can.fail(name, layer, rule, "Write dict(kernel=3, stride=2)", TypeError)
+    unknown = sorted(set(map(str, layer)) - set(_LAYER_KEYS))
+    if unknown or "kernel" not in layer:
+        rule = f"has unknown keys {unknown}" if unknown else "has no kernel"
+        can.fail(name, layer, rule, f"Write keys out of {tuple(_LAYER_KEYS)}")
+    defaults = {"stride": 1, "dilation": 1, "padding": 0, **layer}
+    return tuple(
+        can.integer(f"{name}[{key!r}]", defaults[key], least)
+        for key, least in _LAYER_KEYS.items()
+    )
+
+
+class Cost(NamedTuple):
+    """What a convolution takes.
+
+    parameters: weights and biases.
+    multiply_adds: one per weight and position, counted as if no tap fell on padding.
+    multiply_adds_valid: only taps that lie inside the input.
+    flops: 2 * multiply_adds.
+    bytes: of operands and result, each moved once.
+    output_shape: of the result.
+    """
+
+    parameters: int
+    multiply_adds: int
+    multiply_adds_valid: int
+    flops: int
+    bytes: int
+    output_shape: tuple[int, ...]
+
+
+def cost(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    transposed: bool = False,
+    bias: bool = False,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: IntLike = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    layout: str = "channels_first",
+    dtype: DTypeLike = np.float32,
+) -> Cost:
+    r"""Parameters, multiply-adds, flops and bytes of `conv` or `conv_transpose`.
+
+    .. math:: \mathit{multiply\_adds} = N \; C_{in} \; C_{out} / g \;
+        \prod k \; \prod_{\mathrm{axes}} (\text{window positions})
+
+    The window positions are the outputs of a convolution and the *inputs* of a
+    transposed one: both do the same work, since one is the other's transpose.
+
+    Args:
+      x_shape: with or without the batch, as x in `conv` or `conv_transpose`.
+      kernel_shape: as kernel in `conv` or `conv_transpose`.
+      transposed: count `conv_transpose` rather than `conv`.
+      bias: count a bias, one parameter per output channel.
+      stride, padding, output_padding, dilation, groups, layout: as in both.
+      dtype: of the operands and the result, for the bytes.
+
+    Returns:
+      A `Cost`.
+
+    Raises:
+      ValueError, TypeError: as `conv` and `conv_transpose`.
+
+    Example:
+      >>> import jaxconv
+      >>> jaxconv.cost((1, 3, 2, 2), (3, 1, 2, 2), transposed=True, stride=2).multiply_adds
+      48
+
+    Elsewhere: public counters use the output's size for transposed convolutions, or
+    leave groups out; XLA's own analysis counts valid taps only.
+
+    Source: claim 0.08.
+    """
+    arranged = can.layout(layout)
+    shape, has_batch = _shape("x_shape", x_shape, len(tuple(kernel_shape)))
+    kernel = can.ints("kernel_shape", tuple(kernel_shape), len(shape), 0)
+    first, groups = arranged == "channels_first", can.integer("groups", groups, 1)
+    role = "input" if transposed else "output"
+    outputs = check_channels(role, shape, kernel, groups, arranged)
+    space = shape[2:] if first else shape[1:-1]
+    window = kernel[2:] if first else kernel[:-2]
+    can.kernel_not_empty(window)
+    can.space_not_empty(space, "x")
+    windows = Windows.read(len(window), stride, padding, dilation, "zeros")
+    if transposed:
+        geometry, _ = windows.transpose(space, window, output_padding, None)
+    else:
+        can.no_output_padding(output_padding, len(window))
+        geometry, _ = windows.conv(space, window)
+    return _count(
+        geometry, shape, kernel, outputs, bias, dtype, first, has_batch, transposed
+    )
+
+
+def _count(
+    geometry: Geometry,
+    shape: Ints,
+    kernel: Ints,
+    outputs: int,
+    bias: bool,
+    dtype: DTypeLike,
+    first: bool,
+    has_batch: bool,
+    transposed: bool,
+) -> Cost:
+    weights, pairs = math.prod(kernel), math.prod(kernel) // geometry.taps
+    space = geometry.input if transposed else geometry.output
+    full = (shape[0], outputs, *space) if first else (shape[0], *space, outputs)
+    dense = shape[0] * pairs * geometry.taps * geometry.positions
+    parameters = weights + (outputs if bias else 0)
+    moved = math.prod(shape) + parameters + math.prod(full)
+    return Cost(
+        parameters=parameters,
+        multiply_adds=dense,
+        multiply_adds_valid=shape[0] * pairs * geometry.valid_taps,
+        flops=2 * dense,
+        bytes=moved * np.dtype(dtype).itemsize,
+        output_shape=full if has_batch else full[1:],
+    )
+
+
+def _shape(name: str, value: Sequence[int], rank: int) -> tuple[Ints, bool]:
+    """A shape with its batch, given the kernel's rank, and whether it came with one."""
+    if rank < 3:
+        rule = f"has {rank} axes, but a kernel has two for channels and one or more for space"
+        can.fail("kernel_shape", rank, rule, "Add the missing axes")
+    sizes = tuple(value)
+    if len(sizes) not in (rank, rank - 1):
+        rule = f"has {len(sizes)} axes, but the kernel has {rank - 2} for space"
+        can.fail(
+            name, sizes, rule, f"Give {rank} axes, or {rank - 1} without the batch"
+        )
+    has_batch = len(sizes) == rank
+    return can.ints(name, sizes if has_batch else (1, *sizes), rank, 0), has_batch
+
+
+def _sizes(**named: Any) -> tuple[Ints, Ints]:
+    """Input and kernel sizes as tuples of the same length."""
+    lengths = {len(v) for v in named.values() if can.is_sequence(v)}
+    ndim = min(lengths) if lengths else 1
+    if len(lengths) > 1 or ndim == 0:
+        (one, first), (two, second) = named.items()
+        rule = f"and {two}={second!r} do not have the same number of axes"
+        can.fail(one, first, rule, "Give both one int per spatial axis")
+    i, k = (can.ints(name, value, ndim, 1) for name, value in named.items())
+    return i, k
+
+
+def _like(sizes: Ints, *given: Any) -> int | Ints:
+    return sizes if any(can.is_sequence(v) for v in given) else sizes[0]

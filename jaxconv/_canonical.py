@@ -1,0 +1,316 @@
+"""The border: every accepted form of an argument becomes canonical here, once.
+
+Every error a user can make is raised here too.  A message names the argument and what
+came, says the rule, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxconv import _geometry as geo
+from jaxconv._geometry import Ints
+from jaxconv._spec import Layout
+
+Pairs = tuple[tuple[int, int], ...]
+IntLike = int | Sequence[int]
+PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+LAYOUTS = ("channels_first", "channels_last")
+
+
+def fail(
+    name: str, got: Any, rule: str, remedy: str, error: type[Exception] = ValueError
+) -> NoReturn:
+    raise error(f"{name}={got!r}: {rule}. {remedy}.")
+
+
+def choice(name: str, value: Any, options: Sequence[str]) -> Any:
+    if not (isinstance(value, str) and value in options):
+        listed = ", ".join(repr(option) for option in options)
+        kind = ValueError if isinstance(value, str) else TypeError
+        fail(
+            name, value, "is not one of the known words", f"Write one of {listed}", kind
+        )
+    return value
+
+
+def layout(value: Any) -> Layout:
+    return choice("layout", value, LAYOUTS)
+
+
+# Integers -----------------------------------------------------------------------------
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool | np.bool_):
+        fail(name, value, "is a bool", "Write an int", TypeError)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        fail(name, value, "is not an int", "Write an int", TypeError)
+    except jax.errors.JAXTypeError:
+        fail(
+            name, value, "is traced, but sizes must be known", "Write an int", TypeError
+        )
+    if number < least:
+        fail(name, value, f"must be at least {least}", f"Write an int >= {least}")
+    return number
+
+
+def is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(
+        value, str | bytes
+    )
+
+
+def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
+    """An int for all axes, or one per spatial axis."""
+    if not is_sequence(value):
+        return (integer(name, value, least),) * ndim
+    entries = tuple(integer(name, entry, least) for entry in value)
+    if len(entries) != ndim:
+        _wrong_length(name, value, ndim)
+    return entries
+
+
+def _wrong_length(name: str, value: Any, ndim: int, extra: str = "") -> NoReturn:
+    axes = "1 spatial axis" if ndim == 1 else f"{ndim} spatial axes"
+    fail(
+        name,
+        value,
+        f"has length {len(value)}, but there {'is' if ndim == 1 else 'are'} {axes}",
+        f"Write an int for all axes or a tuple of {ndim}{extra}",
+    )
+
+
+# Padding ------------------------------------------------------------------------------
+
+
+def padding(value: Any, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
+    """Low and high padding per axis.
+
+    ``i``, the convolution's input size, is None where it is not known yet (a transposed
+    convolution); the words that depend on it are then resolved by the caller.
+    """
+    if isinstance(value, str):
+        return _padding_word(value, i, k, s, d)
+    pair = f", or {len(k)} (low, high) pairs"
+    if not is_sequence(value):
+        return tuple((p, p) for p in ints("padding", value, len(k), 0))
+    if not any(is_sequence(entry) for entry in value):
+        if len(value) != len(k):
+            _wrong_length("padding", value, len(k), pair)
+        return tuple((p, p) for p in ints("padding", value, len(k), 0))
+    if len(value) != len(k):
+        _wrong_length("padding", value, len(k), pair)
+    return tuple(_pair(value, entry) for entry in value)
+
+
+def _pair(value: Any, entry: Any) -> tuple[int, int]:
+    if not is_sequence(entry) or len(entry) != 2:
+        rule = f"mixes forms: {entry!r} is not a (low, high) pair"
+        fail(
+            "padding",
+            value,
+            rule,
+            "Write a pair for every axis, or an int for every axis",
+        )
+    lo, hi = (integer("padding", p, 0) for p in entry)
+    return lo, hi
+
+
+def _padding_word(word: str, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
+    words = ("valid", "same", "VALID", "SAME", "SAME_LOWER", "causal")
+    choice("padding", word, words)
+    spans = [geo.span(*axis) for axis in zip(k, d, strict=True)]
+    if word in ("valid", "VALID"):
+        return ((0, 0),) * len(k)
+    if word == "causal":
+        if len(k) != 1:
+            rule = f"is for one spatial axis (time), and there are {len(k)}"
+            fail("padding", word, rule, "Write a (low, high) pair for every axis")
+        return ((spans[0] - 1, 0),)
+    if word == "same":
+        if set(s) != {1}:
+            rule = f"keeps the size only at stride 1, and stride={s}"
+            fail("padding", word, rule, 'Write "SAME" for ceil(input/stride) outputs')
+        return tuple(((n - 1) // 2, n // 2) for n in spans)
+    assert i is not None
+    totals = [geo.same_padding(*axis) for axis in zip(i, k, s, d, strict=True)]
+    if word == "SAME":
+        return tuple((t // 2, t - t // 2) for t in totals)
+    return tuple((t - t // 2, t // 2) for t in totals)
+
+
+def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
+    """What PyTorch's modes can fill: reflect less than the input, circular at most it."""
+    limits = {"reflect": [size - 1 for size in i], "circular": list(i)}
+    for axis, limit in enumerate(limits.get(mode, ())):
+        if max(pads[axis]) > limit:
+            fail(
+                "padding",
+                pads[axis],
+                f'padding_mode="{mode}" can fill at most {limit} on spatial axis {axis}, '
+                f"whose size is {i[axis]}",
+                'Pad less, or use padding_mode="zeros" or "replicate"',
+            )
+
+
+# Arrays -------------------------------------------------------------------------------
+
+
+def array(name: str, value: Any) -> jax.Array:
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        got = type(value).__name__
+        fail(name, got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.number):
+        rule = "does not hold numbers"
+        fail(name, value.dtype.name, rule, "Convert it with .astype(...)", TypeError)
+    return value
+
+
+def same_dtype(**arrays: jax.Array | None) -> None:
+    (first, one), *rest = [(k, v) for k, v in arrays.items() if v is not None]
+    for name, other in rest:
+        if other.dtype != one.dtype:
+            raise TypeError(
+                f"{first} is {one.dtype.name} and {name} is {other.dtype.name}: operands "
+                f"must agree. Convert one, for example {name}.astype({first}.dtype)."
+            )
+
+
+def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
+    """The operands' own type; integers at least 32 bits wide, so that none wraps."""
+    dtype = np.dtype(dtype)
+    if preferred is None:
+        if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
+            unsigned = jnp.issubdtype(dtype, jnp.unsignedinteger)
+            return np.dtype(np.uint32 if unsigned else np.int32)
+        return dtype
+    name = "preferred_element_type"
+    try:
+        wanted = np.dtype(preferred)
+    except TypeError:
+        fail(
+            name, preferred, "is not a dtype", "Write e.g. jax.numpy.float32", TypeError
+        )
+    if not _holds(wanted, dtype):
+        rule = f"cannot hold sums of {dtype.name}"
+        fail(
+            name, wanted.name, rule, "Write a type of the same kind, as wide", TypeError
+        )
+    canonical = jax.dtypes.canonicalize_dtype(wanted)
+    if canonical != wanted:
+        rule = "64-bit types are switched off"
+        fail(name, wanted.name, rule, 'Set jax.config.update("jax_enable_x64", True)')
+    return wanted
+
+
+def _holds(wanted: np.dtype, dtype: np.dtype) -> bool:
+    if wanted.itemsize < dtype.itemsize:
+        return False
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.issubdtype(wanted, jnp.complexfloating)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return jnp.issubdtype(wanted, jnp.inexact)
+    return jnp.issubdtype(wanted, jnp.number)
+
+
+def precision(value: Any) -> Any:
+    """None, one lax.Precision, or a pair of them."""
+    if value is None:
+        return None
+    if is_sequence(value):
+        if len(value) != 2:
+            fail("precision", value, "is not a pair", "Write one precision, or two")
+        return tuple(_one_precision(value, entry) for entry in value)
+    return _one_precision(value, value)
+
+
+def _one_precision(value: Any, entry: Any) -> lax.Precision:
+    try:
+        return lax.Precision(entry)
+    except ValueError:
+        known = '"default", "high", "highest" or a jax.lax.Precision'
+        fail("precision", value, "is not a precision", f"Write {known}")
+
+
+# Shapes -------------------------------------------------------------------------------
+
+
+def spatial_rank(kernel: jax.Array, name: str = "kernel") -> int:
+    ndim = kernel.ndim - 2
+    if ndim < 1:
+        rule = f"has {kernel.ndim} axes, but a kernel has two for channels and at least one"
+        fail(f"{name}.shape", kernel.shape, f"{rule} for space", "Add the missing axes")
+    return ndim
+
+
+def batched(x: jax.Array, ndim: int, name: str = "x") -> tuple[jax.Array, bool]:
+    """x with its batch axis, and whether it came with one."""
+    if x.ndim == ndim + 2:
+        return x, True
+    if x.ndim == ndim + 1:
+        return x[None], False
+    fail(
+        f"{name}.shape",
+        x.shape,
+        f"has {x.ndim} axes, but the kernel has {ndim} for space",
+        f"Give {ndim + 2} axes, or {ndim + 1} without the batch axis",
+    )
+
+
+def bias_shape(bias: jax.Array | None, channels: int) -> None:
+    if bias is not None and bias.shape != (channels,):
+        rule = f"must have exactly shape ({channels},), one entry per output channel"
+        fail("bias.shape", bias.shape, rule, f"Write bias.reshape({channels})")
+
+
+def no_output_padding(value: Any, ndim: int) -> None:
+    if any(ints("output_padding", value, ndim, 0)):
+        rule = "belongs to a transposed convolution"
+        fail("output_padding", value, rule, "Leave it out, or write transposed=True")
+
+
+def space_not_empty(space: Sequence[int], name: str) -> None:
+    if 0 in space:
+        rule = "has a spatial axis of size zero; only the batch may be empty"
+        fail(f"{name}.shape", tuple(space), rule, "Leave the call out for empty input")
+
+
+def kernel_not_empty(window: Sequence[int], name: str = "kernel") -> None:
+    if 0 in window:
+        rule = "the window has an axis of size zero"
+        fail(
+            f"{name}.shape", tuple(window), rule, "Give every axis at least one weight"
+        )
+
+
+def groups_divide(name: str, channels: int, groups: int) -> None:
+    if channels % groups or channels < groups:
+        rule = f"does not divide the {channels} {name}"
+        fail("groups", groups, rule, f"Choose groups that divide {channels}")
+
+
+def kernel_fits(i: Ints, k: Ints, d: Ints, pads: Pairs) -> None:
+    for axis, (size, taps, rate, (lo, hi)) in enumerate(
+        zip(i, k, d, pads, strict=True)
+    ):
+        if geo.span(taps, rate) > size + lo + hi:
+            fail(
+                "kernel",
+                k,
+                f"spans {geo.span(taps, rate)} on spatial axis {axis} (dilation {rate}), "
+                f"more than the padded input's {size + lo + hi}",
+                "Use a smaller kernel or dilation, or pad more",
+            )

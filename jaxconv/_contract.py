@@ -1,0 +1,190 @@
+"""The one primitive: three roles, and the rules that close them under differentiation.
+
+Forget groups and space for a moment.  Then T(x, w, y) = sum x[n,c] w[o,c] y[n,o], and
+
+    output  y = x wᵀ      input  x = y w      kernel  w = yᵀ x
+
+are three matrix products.  Each is bilinear; its transpose with respect to either
+operand leaves that operand open instead, and so is another of the three.  The same holds
+with groups and space put back.  No rule below contains a padding, a flip or a stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jaxconv import _plan
+from jaxconv._spec import GROUPED, LETTERS, OPERANDS, Case, Letter, Role, Spec
+
+contract_p = Primitive("jaxconv_contract")
+
+
+def contract(a: Any, b: Any, spec: Spec) -> jax.Array:
+    """Contracts two operands of T; ``spec.operands`` says which they are."""
+    return contract_p.bind(*_match_varying(a, b), spec=spec)
+
+
+def _match_varying(*operands: Any) -> Sequence[Any]:
+    """Inside shard_map: make both operands vary over the same mesh axes.
+
+    The transpose of the cast is the psum that an unvarying operand's gradient needs.
+    """
+    axes = [jax.typeof(v).manual_axis_type.varying for v in operands]
+    union = frozenset().union(*axes)
+    return [
+        jax.lax.pcast(v, tuple(union - have), to="varying") if union - have else v
+        for v, have in zip(operands, axes, strict=True)
+    ]
+
+
+# Shapes and evaluation ----------------------------------------------------------------
+
+
+@contract_p.def_abstract_eval
+def _abstract_eval(a: Any, b: Any, *, spec: Spec) -> Any:
+    shape = spec.result_shape(a.shape, b.shape)
+    sharding = spec.sharding or _result_sharding(a, b, spec)
+    return a.update(shape=shape, dtype=spec.dtype, weak_type=False, sharding=sharding)
+
+
+def _result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
+    """Explicit sharding: a letter keeps the sharding of the operand that holds it.
+
+    Space keeps the sharding of the first operand that has it (the image).
+    """
+    mesh = b.sharding.mesh if a.sharding.mesh.empty else a.sharding.mesh
+    letters: dict[Letter, Any] = {}
+    for operand, aval in zip(spec.operands, (a, b), strict=True):
+        for letter in LETTERS[operand]:
+            found = aval.sharding.spec[spec.axis(operand, letter)]
+            letters[letter] = letters.get(letter) or found
+    first = spec.operands[0]
+    space = [
+        None if spec.role == "kernel" else a.sharding.spec[axis]
+        for axis in range(a.ndim)
+        if axis not in {spec.axis(first, letter) for letter in LETTERS[first]}
+    ]
+    return NamedSharding(mesh, PartitionSpec(*spec.arrange(spec.role, letters, space)))
+
+
+# The library never jits its callers; this is how a primitive runs outside jit.
+contract_p.def_impl(jax.jit(contract_p.bind, static_argnames="spec"))
+
+
+# Derivatives --------------------------------------------------------------------------
+
+
+def _transpose(position: int, cotangent: Any, *operands: Any, spec: Spec) -> Any:
+    """Leaves operand ``position`` open instead of the result, which is now known."""
+    wanted, other = spec.operands[position], spec.operands[1 - position]
+    known = {spec.role: cotangent, other: operands[1 - position]}
+    aval = operands[position].aval
+    sharded = not aval.sharding.mesh.empty
+    turned = replace(
+        spec,
+        role=wanted,
+        dtype=aval.dtype,
+        lowering=_plan.carried(spec.lowering, wanted),
+        sharding=aval.sharding if sharded else None,
+    )
+    return contract(*(known[name] for name in OPERANDS[wanted]), turned)
+
+
+ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
+
+
+# Batching -----------------------------------------------------------------------------
+
+
+def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
+    """A mapped axis joins an axis that the operands have already.
+
+    Mapped in both operands it multiplies the groups.  Mapped in one it joins the letter
+    that this operand shares with the result: n, c or o.  So the result is the same
+    primitive again, and a gradient of a vmap has the same lowerings as any other.
+    """
+    mapped = [dim is not None for dim in dims]
+    size = next(v.shape[d] for v, d in zip(args, dims, strict=True) if d is not None)
+    letter: Letter | None = None  # groups
+    if not all(mapped):
+        shared = set(LETTERS[spec.operands[mapped.index(True)]]) & set(
+            LETTERS[spec.role]
+        )
+        (letter,) = shared
+    joined = [
+        _join(v, dim, *_place(spec, operand, letter)) if is_mapped else v
+        for v, dim, operand, is_mapped in zip(
+            args, dims, spec.operands, mapped, strict=True
+        )
+    ]
+    groups = spec.groups * (size if letter is None else 1)
+    out = contract(*joined, replace(spec, groups=groups, sharding=None))
+    return _part(out, size, *_place(spec, spec.role, letter)), 0
+
+
+def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:
+    """The axis that takes the mapped one up, and the groups that stand before it."""
+    axis = spec.axis(operand, letter or GROUPED[operand])
+    return axis, spec.groups if letter == GROUPED[operand] else 1
+
+
+def _join(v: jax.Array, dim: int, axis: int, outer: int) -> jax.Array:
+    v = jnp.moveaxis(v, dim, 0)
+    size, *shape = v.shape
+    before, extent, after = shape[:axis], shape[axis], shape[axis + 1 :]
+    v = v.reshape(size, *before, outer, extent // outer, *after)
+    return jnp.moveaxis(v, 0, axis + 1).reshape(*before, size * extent, *after)
+
+
+def _part(v: jax.Array, size: int, axis: int, outer: int) -> jax.Array:
+    before, extent, after = v.shape[:axis], v.shape[axis] // size, v.shape[axis + 1 :]
+    v = v.reshape(*before, outer, size, extent // outer, *after)
+    return jnp.moveaxis(v, axis + 1, 0).reshape(size, *before, extent, *after)
+
+
+batching.primitive_batchers[contract_p] = _batch
+
+
+# Lowering -----------------------------------------------------------------------------
+
+
+def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
+    """Channels last, one type, the lowering that the plan chooses, and back again."""
+    sizes, shape = spec.sizes(a.shape, b.shape), spec.result_shape(a.shape, b.shape)
+    if 0 in (*a.shape, *b.shape, *shape):
+        return jnp.zeros(shape, spec.dtype)
+    dtype = np.promote_types(a.dtype, b.dtype)
+    case = Case(spec, sizes, dtype)
+    lowering = _plan.choose(case, platform).lowering
+    a, b = (
+        v.astype(dtype).transpose(spec.to_last(operand))
+        for v, operand in zip((a, b), spec.operands, strict=True)
+    )
+    with jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
+        out = lowering.roles[spec.role](a, b, spec)
+    return out.astype(spec.dtype).transpose(spec.from_last(spec.role))
+
+
+def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
+    sharding = ctx.avals_out[0].sharding
+    fun = partial(run, spec=spec, platform=platform)
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
+    return mlir.lower_fun(fun, multiple_results=False)(ctx, a, b)
+
+
+mlir.register_lowering(contract_p, partial(_rule, platform="default"))
+for _platform in ("cpu", "cuda", "rocm", "tpu"):
+    mlir.register_lowering(
+        contract_p, partial(_rule, platform=_platform), platform=_platform
+    )

@@ -1,0 +1,108 @@
+"""What a lowering is, and the few steps that most of them share.
+
+A lowering computes one or more roles in plain JAX.  It gets channels-last operands of
+one type (x (n, *space, c), kernel (*window, c, o), y (n, *space, o), channels
+group-major) and returns the result channels last, in that type or a wider one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxconv._geometry import Extent, Ints
+from jaxconv._spec import Case, Role, Spec
+
+Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
+
+
+def _accepts(case: Case) -> str | None:
+    return None
+
+
+def _no_scratch(case: Case) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A named way to compute some roles.
+
+    ``refuse`` gives the reason why a case cannot be computed this way, or None.
+    ``scratch`` bounds the bytes it needs beside operands and result.
+    """
+
+    name: str
+    summary: str
+    roles: Mapping[Role, Compute]
+    refuse: Callable[[Case], str | None] = _accepts
+    scratch: Callable[[Case], int] = _no_scratch
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The type to add up in: float32 for 16-bit floats, at least 32 bits for integers."""
+    dtype = np.dtype(dtype)
+    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
+        return np.dtype(np.float32)
+    if jnp.issubdtype(dtype, jnp.unsignedinteger) and dtype.itemsize < 4:
+        return np.dtype(np.uint32)
+    if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
+        return np.dtype(np.int32)
+    return dtype
+
+
+def cut(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
+    """The stretch of each spatial axis (axes 1 to n) that is read at all."""
+    index = tuple(slice(e.start, e.stop) for e in extents)
+    return v[(slice(None), *index)]
+
+
+def pad(v: jax.Array, low: Sequence[int], high: Sequence[int]) -> jax.Array:
+    """Zeros around the spatial axes (axes 1 to n), never a negative number of them."""
+    config = [
+        (0, 0, 0),
+        *((lo, hi, 0) for lo, hi in zip(low, high, strict=True)),
+        (0, 0, 0),
+    ]
+    return lax.pad(v, jnp.zeros((), v.dtype), config)
+
+
+def frame(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
+    """Exactly what all windows read together: cut what none reads, pad with zeros."""
+    if any(e.empty for e in extents):
+        size = (e.low + e.high + e.stop - e.start for e in extents)
+        return jnp.zeros((v.shape[0], *size, v.shape[-1]), v.dtype)
+    return pad(cut(v, extents), [e.low for e in extents], [e.high for e in extents])
+
+
+def spread(v: jax.Array, stride: Ints) -> jax.Array:
+    """stride-1 zeros between the elements of the spatial axes (axes 1 to n).
+
+    Built by reshaping: XLA would fold an interior ``lax.pad`` into a convolution.
+    """
+    for axis, s in enumerate(stride, start=1):
+        if s > 1:
+            shape = v.shape
+            config = [(0, 0, 0)] * (v.ndim + 1)
+            config[axis + 1] = (0, s - 1, 0)
+            v = lax.pad(jnp.expand_dims(v, axis + 1), jnp.zeros((), v.dtype), config)
+            v = v.reshape(*shape[:axis], shape[axis] * s, *shape[axis + 1 :])
+            v = lax.slice_in_dim(v, 0, (shape[axis] - 1) * s + 1, axis=axis)
+    return v
+
+
+def flip(w: jax.Array) -> jax.Array:
+    """The kernel turned by 180 degrees: every spatial axis reversed."""
+    return lax.rev(w, tuple(range(w.ndim - 2)))
+
+
+def swap_channels(w: jax.Array, groups: int) -> jax.Array:
+    """A kernel (*window, c, (g, o)) as (*window, o, (g, c))."""
+    *window, c, o = w.shape
+    w = w.reshape(*window, c, groups, o // groups)
+    return jnp.swapaxes(w, -1, -3).reshape(*window, o // groups, c * groups)

@@ -1,0 +1,212 @@
+"""Depthwise, pointwise and depthwise separable convolution: short compositions of conv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxconv import _canonical as can
+from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._conv import conv
+
+
+def depthwise_conv(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    r"""Every channel by itself, with m kernels of its own: `conv` with groups = C.
+
+    .. math:: y[n, (c, j), p] = b[(c, j)] + \sum_t w[(c, j), t] \; x[n, c, p s + t d - lo]
+
+    Letters: as in `conv`; m the channel multiplier, j from 0 to m-1.  Sizes in elements.
+
+    Args:
+      x: (N, C, \*space), or (C, \*space) without a batch.
+      kernel: (C*m, 1, \*window); channels last (\*window, 1, C*m).
+      bias: (C*m,), or None.
+      stride, padding, dilation, padding_mode, layout, implementation, precision,
+        preferred_element_type: as in `conv`.
+
+    Returns:
+      (N, C*m, \*out), the m results of a channel next to each other; sizes as in `conv`.
+
+    Raises:
+      ValueError: kernel channels that are not 1, or not a multiple of x's; and as `conv`.
+      TypeError: as `conv`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[1.0, 2.0, 4.0], [10.0, 20.0, 40.0]])
+      >>> jaxconv.depthwise_conv(x, jnp.array([[[-1.0, 1.0]], [[1.0, 1.0]]]))
+      Array([[ 1.,  2.],
+             [30., 60.]], dtype=float32)
+
+    Elsewhere: PyTorch and Flax write ``groups=C`` / ``feature_group_count=C``; Keras'
+    kernel (\*window, C, m) is ``.reshape(*window, 1, C*m)`` here.
+
+    Source: claims 0.13, 4.06.
+    """
+    x, kernel = can.array("x", x), can.array("kernel", kernel)
+    first = can.layout(layout) == "channels_first"
+    image, _ = can.batched(x, can.spatial_rank(kernel))
+    channels = image.shape[1 if first else -1]
+    if kernel.shape[1 if first else -2] != 1 or not channels:
+        rule = (
+            f"must have one input channel per kernel, for the {channels} channels of x"
+        )
+        remedy = "Write (C*m, 1, *window), channels last (*window, 1, C*m)"
+        can.fail("kernel.shape", kernel.shape, rule, remedy)
+    return conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=channels,
+        padding_mode=padding_mode,
+        layout=layout,
+        implementation=implementation,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def pointwise_conv(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: IntLike = 1,
+    groups: int = 1,
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    r"""Mixes channels at each position and reads no neighbour: `conv` with a window of 1.
+
+    .. math:: y[n, o, p] = b[o] + \sum_c w[o, c] \; x[n, c, p s]
+
+    Letters: as in `conv`.  Sizes are in elements.
+
+    Args:
+      x: (N, C, \*space), or (C, \*space) without a batch.
+      kernel: (O, C/groups, 1, ...), as many ones as spatial axes; channels last
+        (1, ..., C/groups, O).
+      bias: (O,), or None.
+      stride, groups, layout, implementation, precision, preferred_element_type: as in
+        `conv`.
+
+    Returns:
+      (N, O, \*out) with out = ceil(i/s) per axis.
+
+    Raises:
+      ValueError: a window other than 1; and as `conv`.
+      TypeError: as `conv`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[1.0, 2.0], [10.0, 20.0]])
+      >>> jaxconv.pointwise_conv(x, jnp.array([[[1.0], [2.0]]]))
+      Array([[21., 42.]], dtype=float32)
+
+    Elsewhere: a 1x1 convolution everywhere, or a dense layer on the channel axis.
+
+    Source: claims 0.14, 4.06.
+    """
+    kernel = can.array("kernel", kernel)
+    can.spatial_rank(kernel)
+    first = can.layout(layout) == "channels_first"
+    window = kernel.shape[2:] if first else kernel.shape[:-2]
+    if set(window) != {1}:
+        rule = f"has the window {window}, and a pointwise kernel has 1 on every axis"
+        can.fail("kernel.shape", kernel.shape, rule, "Use conv for larger windows")
+    return conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        groups=groups,
+        layout=layout,
+        implementation=implementation,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def separable_conv(
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    r"""Depthwise, then pointwise: windows first, channels after, with less work.
+
+    .. math:: y = \mathrm{pointwise}(\mathrm{depthwise}(x)) + b
+
+    With C inputs, O outputs and T taps, the work against that of `conv` is 1/O + 1/T.
+    Letters: as in `depthwise_conv`.  Sizes are in elements.
+
+    Args:
+      x: (N, C, \*space), or (C, \*space) without a batch.
+      depthwise_kernel: (C*m, 1, \*window); channels last (\*window, 1, C*m).
+      pointwise_kernel: (O, C*m, 1, ...); channels last (1, ..., C*m, O).
+      bias: (O,), or None; added once, after the second step.
+      stride, padding, dilation, padding_mode: of the depthwise step, as in `conv`.
+      layout, implementation, precision, preferred_element_type: of both.
+
+    Returns:
+      (N, O, \*out); sizes as in `conv`.
+
+    Raises:
+      ValueError, TypeError: as `depthwise_conv` and `pointwise_conv`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[1.0, 2.0, 4.0], [10.0, 20.0, 40.0]])
+      >>> depthwise = jnp.array([[[-1.0, 1.0]], [[1.0, 1.0]]])
+      >>> jaxconv.separable_conv(x, depthwise, jnp.array([[[1.0], [0.5]]]))
+      Array([[16., 32.]], dtype=float32)
+
+    Elsewhere: Keras' `SeparableConv`; in PyTorch two modules.
+
+    Source: Chollet, arXiv:1610.02357; claims 0.15, 4.06.
+    """
+    common: dict[str, Any] = {
+        "layout": layout,
+        "implementation": implementation,
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+    }
+    middle = depthwise_conv(
+        x,
+        depthwise_kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        padding_mode=padding_mode,
+        **common,
+    )
+    return pointwise_conv(middle, pointwise_kernel, bias, **common)

@@ -1,0 +1,39 @@
+"""Settings for every test.  The environment must be set before jax is imported."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("KERAS_BACKEND", "jax")
+# Eight CPU devices, so that sharding is tested without an accelerator.
+flags = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8"
+
+import hypothesis
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A first compilation is slow, which says nothing about the code: no deadline.
+hypothesis.settings.register_profile("jaxconv", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("jaxconv")
+
+# The inner modules' annotations hold at run time too.  The public functions are left
+# out: they must refuse a wrong argument themselves, in their own words.
+INNER = ("_geometry", "_spec", "_contract", "_plan", "_lowerings")
+jaxtyping.install_import_hook(
+    [f"jaxconv.{module}" for module in INNER], "beartype.beartype"
+)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers seeded by the test's name: the same in every run."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
