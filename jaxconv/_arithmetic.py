@@ -10,9 +10,10 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxconv import _canonical as can
-from jaxconv._call import Windows, check_channels
+from jaxconv._call import Setup, read_setup
 from jaxconv._canonical import IntLike, PaddingLike
-from jaxconv._geometry import Geometry, Ints, span
+from jaxconv._geometry import Ints, span
+from jaxconv._windows import Windows
 
 
 def conv_output_size(
@@ -81,13 +82,13 @@ def conv_transpose_output_size(
 
     Example:
       >>> import jaxconv
-      >>> jaxconv.conv_transpose_output_size(5, 3, stride=2, padding=1, output_padding=1)
-      10
+      >>> jaxconv.conv_transpose_output_size(5, 3, stride=2, output_padding=1)
+      12
 
     Elsewhere: the formula in PyTorch's `ConvTranspose2d` page.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims 0.02,
-    1.04 to 1.07.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims
+    0.02, 1.04 to 1.07.
     """
     o, k = _sizes(input_size=input_size, kernel_size=kernel_size)
     windows = Windows.read(len(k), stride, padding, dilation, "zeros")
@@ -217,7 +218,8 @@ def cost(
 
     Example:
       >>> import jaxconv
-      >>> jaxconv.cost((1, 3, 2, 2), (3, 1, 2, 2), transposed=True, stride=2).multiply_adds
+      >>> work = jaxconv.cost((1, 3, 2, 2), (3, 1, 2, 2), transposed=True, stride=2)
+      >>> work.multiply_adds
       48
 
     Elsewhere: public counters use the output's size for transposed convolutions, or
@@ -225,67 +227,42 @@ def cost(
 
     Source: claim 0.08.
     """
-    arranged = can.layout(layout)
-    shape, has_batch = _shape("x_shape", x_shape, len(tuple(kernel_shape)))
-    kernel = can.ints("kernel_shape", tuple(kernel_shape), len(shape), 0)
-    first, groups = arranged == "channels_first", can.integer("groups", groups, 1)
-    role = "input" if transposed else "output"
-    outputs = check_channels(role, shape, kernel, groups, arranged)
-    space = shape[2:] if first else shape[1:-1]
-    window = kernel[2:] if first else kernel[:-2]
-    can.kernel_not_empty(window)
-    can.space_not_empty(space, "x")
-    windows = Windows.read(len(window), stride, padding, dilation, "zeros")
-    if transposed:
-        geometry, _ = windows.transpose(space, window, output_padding, None)
-    else:
-        can.no_output_padding(output_padding, len(window))
-        geometry, _ = windows.conv(space, window)
-    return _count(
-        geometry, shape, kernel, outputs, bias, dtype, first, has_batch, transposed
+    if not transposed and output_padding:
+        rule = "belongs to a transposed convolution"
+        remedy = "Leave it out, or write transposed=True"
+        can.fail("output_padding", output_padding, rule, remedy)
+    setup = read_setup(
+        "input" if transposed else "output",
+        can.shape("x_shape", x_shape),
+        can.shape("kernel_shape", kernel_shape),
+        dtype,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+        output_padding=output_padding,
+        name="x_shape",
     )
+    return _count(setup, math.prod(kernel_shape), bias, np.dtype(dtype).itemsize)
 
 
-def _count(
-    geometry: Geometry,
-    shape: Ints,
-    kernel: Ints,
-    outputs: int,
-    bias: bool,
-    dtype: DTypeLike,
-    first: bool,
-    has_batch: bool,
-    transposed: bool,
-) -> Cost:
-    weights, pairs = math.prod(kernel), math.prod(kernel) // geometry.taps
-    space = geometry.input if transposed else geometry.output
-    full = (shape[0], outputs, *space) if first else (shape[0], *space, outputs)
-    dense = shape[0] * pairs * geometry.taps * geometry.positions
-    parameters = weights + (outputs if bias else 0)
-    moved = math.prod(shape) + parameters + math.prod(full)
+def _count(setup: Setup, weights: int, bias: bool, itemsize: int) -> Cost:
+    geometry, batch = setup.spec.geometry, setup.shape[0]
+    pairs = batch * weights // geometry.taps  # of an image and two channels that meet
+    space = geometry.input if setup.spec.role == "input" else geometry.output
+    first = setup.spec.layout == "channels_first"
+    full = (batch, setup.outputs, *space) if first else (batch, *space, setup.outputs)
+    dense = pairs * geometry.taps * geometry.positions
+    parameters = weights + (setup.outputs if bias else 0)
     return Cost(
         parameters=parameters,
         multiply_adds=dense,
-        multiply_adds_valid=shape[0] * pairs * geometry.valid_taps,
+        multiply_adds_valid=pairs * geometry.valid_taps,
         flops=2 * dense,
-        bytes=moved * np.dtype(dtype).itemsize,
-        output_shape=full if has_batch else full[1:],
+        bytes=(math.prod(setup.shape) + parameters + math.prod(full)) * itemsize,
+        output_shape=full if setup.has_batch else full[1:],
     )
-
-
-def _shape(name: str, value: Sequence[int], rank: int) -> tuple[Ints, bool]:
-    """A shape with its batch, given the kernel's rank, and whether it came with one."""
-    if rank < 3:
-        rule = f"has {rank} axes, but a kernel has two for channels and one or more for space"
-        can.fail("kernel_shape", rank, rule, "Add the missing axes")
-    sizes = tuple(value)
-    if len(sizes) not in (rank, rank - 1):
-        rule = f"has {len(sizes)} axes, but the kernel has {rank - 2} for space"
-        can.fail(
-            name, sizes, rule, f"Give {rank} axes, or {rank - 1} without the batch"
-        )
-    has_batch = len(sizes) == rank
-    return can.ints(name, sizes if has_batch else (1, *sizes), rank, 0), has_batch
 
 
 def _sizes(**named: Any) -> tuple[Ints, Ints]:

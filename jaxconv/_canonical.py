@@ -55,12 +55,11 @@ def integer(name: str, value: Any, least: int) -> int:
         fail(name, value, "is a bool", "Write an int", TypeError)
     try:
         number = operator.index(value)
+    except jax.errors.JAXTypeError:
+        rule = "is traced, but sizes must be known"
+        fail(name, value, rule, "Write an int", TypeError)
     except TypeError:
         fail(name, value, "is not an int", "Write an int", TypeError)
-    except jax.errors.JAXTypeError:
-        fail(
-            name, value, "is traced, but sizes must be known", "Write an int", TypeError
-        )
     if number < least:
         fail(name, value, f"must be at least {least}", f"Write an int >= {least}")
     return number
@@ -152,15 +151,15 @@ def _padding_word(word: str, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs
 
 
 def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
-    """What PyTorch's modes can fill: reflect less than the input, circular at most it."""
+    """PyTorch's limits: reflect fills less than the input's size, circular up to it."""
     limits = {"reflect": [size - 1 for size in i], "circular": list(i)}
     for axis, limit in enumerate(limits.get(mode, ())):
         if max(pads[axis]) > limit:
             fail(
                 "padding",
                 pads[axis],
-                f'padding_mode="{mode}" can fill at most {limit} on spatial axis {axis}, '
-                f"whose size is {i[axis]}",
+                f'padding_mode="{mode}" can fill at most {limit} on spatial axis '
+                f"{axis}, whose size is {i[axis]}",
                 'Pad less, or use padding_mode="zeros" or "replicate"',
             )
 
@@ -172,7 +171,8 @@ def array(name: str, value: Any) -> jax.Array:
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         got = type(value).__name__
         fail(name, got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
-    value = jnp.asarray(value)
+    if not isinstance(value, jax.Array):
+        value = jnp.asarray(value)
     if not jnp.issubdtype(value.dtype, jnp.number):
         rule = "does not hold numbers"
         fail(name, value.dtype.name, rule, "Convert it with .astype(...)", TypeError)
@@ -184,8 +184,9 @@ def same_dtype(**arrays: jax.Array | None) -> None:
     for name, other in rest:
         if other.dtype != one.dtype:
             raise TypeError(
-                f"{first} is {one.dtype.name} and {name} is {other.dtype.name}: operands "
-                f"must agree. Convert one, for example {name}.astype({first}.dtype)."
+                f"{first} is {one.dtype.name} and {name} is {other.dtype.name}: "
+                "operands must agree. Convert one, for example "
+                f"{name}.astype({first}.dtype)."
             )
 
 
@@ -248,26 +249,27 @@ def _one_precision(value: Any, entry: Any) -> lax.Precision:
 # Shapes -------------------------------------------------------------------------------
 
 
-def spatial_rank(kernel: jax.Array, name: str = "kernel") -> int:
-    ndim = kernel.ndim - 2
-    if ndim < 1:
-        rule = f"has {kernel.ndim} axes, but a kernel has two for channels and at least one"
-        fail(f"{name}.shape", kernel.shape, f"{rule} for space", "Add the missing axes")
-    return ndim
+def shape(name: str, value: Any) -> Ints:
+    """A shape that came as an argument."""
+    if not is_sequence(value):
+        fail(name, value, "is not a shape", "Write a tuple of ints", TypeError)
+    return tuple(integer(name, size, 0) for size in value)
 
 
-def batched(x: jax.Array, ndim: int, name: str = "x") -> tuple[jax.Array, bool]:
-    """x with its batch axis, and whether it came with one."""
-    if x.ndim == ndim + 2:
-        return x, True
-    if x.ndim == ndim + 1:
-        return x[None], False
-    fail(
-        f"{name}.shape",
-        x.shape,
-        f"has {x.ndim} axes, but the kernel has {ndim} for space",
-        f"Give {ndim + 2} axes, or {ndim + 1} without the batch axis",
-    )
+def spatial_rank(kernel: Sequence[int]) -> int:
+    """How many axes of a kernel's shape are space."""
+    if len(kernel) < 3:
+        rule = f"has {len(kernel)} axes, but two are for channels, the others for space"
+        fail("kernel.shape", tuple(kernel), rule, "Add the missing axes")
+    return len(kernel) - 2
+
+
+def has_batch(x: Sequence[int], ndim: int, name: str = "x.shape") -> bool:
+    if len(x) not in (ndim + 1, ndim + 2):
+        rule = f"has {len(x)} axes, but the kernel has {ndim} for space"
+        remedy = f"Give {ndim + 2} axes, or {ndim + 1} without the batch axis"
+        fail(name, tuple(x), rule, remedy)
+    return len(x) == ndim + 2
 
 
 def bias_shape(bias: jax.Array | None, channels: int) -> None:
@@ -276,16 +278,10 @@ def bias_shape(bias: jax.Array | None, channels: int) -> None:
         fail("bias.shape", bias.shape, rule, f"Write bias.reshape({channels})")
 
 
-def no_output_padding(value: Any, ndim: int) -> None:
-    if any(ints("output_padding", value, ndim, 0)):
-        rule = "belongs to a transposed convolution"
-        fail("output_padding", value, rule, "Leave it out, or write transposed=True")
-
-
-def space_not_empty(space: Sequence[int], name: str) -> None:
+def space_not_empty(space: Sequence[int], x: Sequence[int], name: str) -> None:
     if 0 in space:
         rule = "has a spatial axis of size zero; only the batch may be empty"
-        fail(f"{name}.shape", tuple(space), rule, "Leave the call out for empty input")
+        fail(name, tuple(x), rule, "Leave the call out for empty input")
 
 
 def kernel_not_empty(window: Sequence[int], name: str = "kernel") -> None:
@@ -310,7 +306,7 @@ def kernel_fits(i: Ints, k: Ints, d: Ints, pads: Pairs) -> None:
             fail(
                 "kernel",
                 k,
-                f"spans {geo.span(taps, rate)} on spatial axis {axis} (dilation {rate}), "
-                f"more than the padded input's {size + lo + hi}",
+                f"spans {geo.span(taps, rate)} on spatial axis {axis} (dilation {rate})"
+                f", more than the padded input's {size + lo + hi}",
                 "Use a smaller kernel or dilation, or pad more",
             )

@@ -1,12 +1,13 @@
 """The one primitive: three roles, and the rules that close them under differentiation.
 
-Forget groups and space for a moment.  Then T(x, w, y) = sum x[n,c] w[o,c] y[n,o], and
+Forget groups and space for a moment.  Then T(x, w, y) = sum x[n,c] w[o,c] y[n,o],
 
     output  y = x wᵀ      input  x = y w      kernel  w = yᵀ x
 
 are three matrix products.  Each is bilinear; its transpose with respect to either
-operand leaves that operand open instead, and so is another of the three.  The same holds
-with groups and space put back.  No rule below contains a padding, a flip or a stride.
+operand leaves that operand open instead, and so is another of the three.  The same
+is true with groups and space put back.  No rule below has a padding, a flip or a
+stride.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxconv import _plan
-from jaxconv._spec import GROUPED, LETTERS, OPERANDS, Case, Letter, Role, Spec
+from jaxconv._spec import GROUPED, LETTERS, Case, Letter, Role, Spec
 
 contract_p = Primitive("jaxconv_contract")
 
@@ -97,7 +98,8 @@ def _transpose(position: int, cotangent: Any, *operands: Any, spec: Spec) -> Any
         lowering=_plan.carried(spec.lowering, wanted),
         sharding=aval.sharding if sharded else None,
     )
-    return contract(*(known[name] for name in OPERANDS[wanted]), turned)
+    first, second = turned.operands
+    return contract(known[first], known[second], turned)
 
 
 ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
@@ -121,15 +123,13 @@ def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
             LETTERS[spec.role]
         )
         (letter,) = shared
-    joined = [
-        _join(v, dim, *_place(spec, operand, letter)) if is_mapped else v
-        for v, dim, operand, is_mapped in zip(
-            args, dims, spec.operands, mapped, strict=True
-        )
-    ]
+    first, second = (
+        v if dim is None else _join(v, dim, _place(spec, operand, letter))
+        for v, dim, operand in zip(args, dims, spec.operands, strict=True)
+    )
     groups = spec.groups * (size if letter is None else 1)
-    out = contract(*joined, replace(spec, groups=groups, sharding=None))
-    return _part(out, size, *_place(spec, spec.role, letter)), 0
+    out = contract(first, second, replace(spec, groups=groups, sharding=None))
+    return _part(out, size, _place(spec, spec.role, letter)), 0
 
 
 def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:
@@ -138,7 +138,8 @@ def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:
     return axis, spec.groups if letter == GROUPED[operand] else 1
 
 
-def _join(v: jax.Array, dim: int, axis: int, outer: int) -> jax.Array:
+def _join(v: jax.Array, dim: int, place: tuple[int, int]) -> jax.Array:
+    axis, outer = place
     v = jnp.moveaxis(v, dim, 0)
     size, *shape = v.shape
     before, extent, after = shape[:axis], shape[axis], shape[axis + 1 :]
@@ -146,7 +147,8 @@ def _join(v: jax.Array, dim: int, axis: int, outer: int) -> jax.Array:
     return jnp.moveaxis(v, 0, axis + 1).reshape(*before, size * extent, *after)
 
 
-def _part(v: jax.Array, size: int, axis: int, outer: int) -> jax.Array:
+def _part(v: jax.Array, size: int, place: tuple[int, int]) -> jax.Array:
+    axis, outer = place
     before, extent, after = v.shape[:axis], v.shape[axis] // size, v.shape[axis + 1 :]
     v = v.reshape(*before, outer, size, extent // outer, *after)
     return jnp.moveaxis(v, axis + 1, 0).reshape(size, *before, extent, *after)

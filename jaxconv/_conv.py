@@ -38,7 +38,7 @@ def conv(
 
     Args:
       x: input, (N, C, \*space), or (C, \*space) without a batch.
-      kernel: weights, (O, C/groups, \*window).  Its rank sets the number of spatial axes.
+      kernel: weights, (O, C/groups, \*window).  Its rank says how many axes are space.
       bias: (O,), or None.
       stride: step between windows; an int or one per axis, at least 1.
       padding: elements around x: an int, one per axis, or a (low, high) pair per axis;
@@ -99,4 +99,4 @@ def conv(
         preferred_element_type=preferred_element_type,
     )
     with jax.named_scope("jaxconv.conv"):
-        return call.finish(call.contract(call.pad(call.image)))
+        return call.finish(call.contract(call.setup.pad(call.image)))

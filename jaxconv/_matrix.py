@@ -13,9 +13,8 @@ from jax.experimental import sparse as jsparse
 from jax.typing import ArrayLike
 
 from jaxconv import _canonical as can
-from jaxconv._call import Windows
-from jaxconv._canonical import IntLike, PaddingLike, Pairs
-from jaxconv._geometry import Geometry, Ints
+from jaxconv._call import MODES, Setup, read_setup
+from jaxconv._canonical import IntLike, PaddingLike
 from jaxconv._lowerings.matrix import axis_reads, entries
 
 
@@ -98,61 +97,61 @@ def conv_matrix(
     Source: claims 0.06, 1.03, 2.03, 2.04, 2.10, 3.03.
     """
     kernel = can.array("kernel", kernel)
-    ndim, first = can.spatial_rank(kernel), can.layout(layout) == "channels_first"
-    shape = can.ints("input_shape", tuple(input_shape), ndim + 1, 0)
-    groups = can.integer("groups", groups, 1)
+    image = can.shape("input_shape", input_shape)
+    if len(image) != can.spatial_rank(kernel.shape) + 1:
+        rule = f"has {len(image)} axes, but the kernel has {kernel.ndim - 2} for space"
+        can.fail("input_shape", image, rule, "Give channels and space, without a batch")
+    setup = read_setup(
+        "output",
+        image,
+        kernel.shape,
+        kernel.dtype,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+        name="input_shape",
+    )
+    first = setup.spec.layout == "channels_first"
     weights = kernel if first else jnp.moveaxis(kernel, (-1, -2), (0, 1))
-    channels, space = (shape[0], shape[1:]) if first else (shape[-1], shape[:-1])
-    o, c, *window = weights.shape
-    can.kernel_not_empty(window)
-    can.space_not_empty(space, "input")
-    can.groups_divide("output channels of the kernel", o, groups)
-    if channels != c * groups:
-        rule = f"has {channels} channels, kernel expects {c} per group in {groups} group(s)"
-        can.fail(
-            "input_shape", shape, rule, f"Give {c * groups} channels, or check groups="
-        )
-    windows = Windows.read(ndim, stride, padding, dilation, padding_mode)
-    geometry, pads = windows.conv(space, tuple(window))
     with jax.named_scope("jaxconv.conv_matrix"):
-        found = _coordinates(geometry, pads, windows.mode, space, (groups, o, c), first)
-        rows, columns, picks = found
+        rows, columns, picks = _coordinates(setup, weights.shape[1])
         data = weights.reshape(-1)[picks]
-        size = (o * geometry.positions, channels * math.prod(space))
+        positions = setup.spec.geometry.positions
+        size = (setup.outputs * positions, math.prod(setup.shape))
         if sparse:
             indices = jnp.asarray(np.stack([rows, columns], axis=1))
             return jsparse.BCOO((data, indices), shape=size)
         return jnp.zeros(size, kernel.dtype).at[rows, columns].add(data)
 
 
-def _coordinates(
-    geometry: Geometry,
-    pads: Pairs,
-    mode: str,
-    space: Ints,
-    channels: tuple[int, int, int],
-    first: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, column and flat kernel index (O, C/groups, taps) of every entry."""
+    geometry, groups = setup.spec.geometry, setup.spec.groups
+    space = setup.shape[setup.first_space :][: geometry.ndim]
     reads = [axis_reads(axis) for axis in geometry.axes]
-    if pads:
-        tables = (_sources(i, pair, mode) for i, pair in zip(space, pads, strict=True))
+    if setup.pads:
+        tables = (
+            _sources(i, pair, setup.mode)
+            for i, pair in zip(space, setup.pads, strict=True)
+        )
         reads = [table[read] for table, read in zip(tables, reads, strict=True)]
     found = entries(reads, space)
-    groups, o, c = channels
-    out, into = np.meshgrid(np.arange(o), np.arange(c), indexing="ij")
-    out, into = out.reshape(-1, 1), into.reshape(-1, 1)
-    source = out // (o // groups) * c + into  # the input channel read
-    positions, inputs = geometry.positions, math.prod(space)
-    if first:
-        rows, columns = out * positions + found.row, source * inputs + found.column
+    o = np.arange(setup.outputs)
+    out, into = (v.reshape(-1, 1) for v in np.meshgrid(o, np.arange(c), indexing="ij"))
+    source = out // (setup.outputs // groups) * c + into  # the input channel read
+    if setup.first_space == 2:
+        rows = out * geometry.positions + found.row
+        columns = source * math.prod(space) + found.column
     else:
-        rows, columns = found.row * o + out, found.column * (c * groups) + source
+        rows = found.row * setup.outputs + out
+        columns = found.column * (c * groups) + source
     picks = (out * c + into) * geometry.taps + found.tap
     return rows.ravel(), columns.ravel(), picks.ravel()
 
 
 def _sources(i: int, pair: tuple[int, int], mode: str) -> np.ndarray:
     """Which input each element of the padded axis is a copy of."""
-    modes = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    return np.pad(np.arange(i), pair, mode=modes[mode])  # type: ignore[call-overload]
+    return np.pad(np.arange(i), pair, mode=MODES[mode])  # type: ignore[call-overload]

@@ -11,10 +11,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxconv import _canonical as can
-from jaxconv._call import Windows
 from jaxconv._canonical import IntLike, PaddingLike
 from jaxconv._geometry import Geometry, Ints, read_extent
 from jaxconv._lowerings._base import frame
+from jaxconv._windows import Windows
 
 
 def unfold(
@@ -54,7 +54,7 @@ def unfold(
              [2, 3],
              [3, 4]], dtype=int32)
 
-    Elsewhere: `torch.nn.functional.unfold` (two dimensions, where the positional order is
+    Elsewhere: `torch.nn.functional.unfold` (two dimensions; its positional order is
     kernel_size, dilation, padding, stride); `jax.lax.conv_general_dilated_patches`
     multiplies by an identity kernel.
 
@@ -62,10 +62,11 @@ def unfold(
     """
     x = can.array("x", x)
     window, arranged = _window(kernel_size), can.layout(layout)
-    image, has_batch = can.batched(x, len(window))
+    has_batch = can.has_batch(x.shape, len(window))
+    image = x if has_batch else x[None]
     first = arranged == "channels_first"
     space = image.shape[2:] if first else image.shape[1:-1]
-    can.space_not_empty(image.shape[1:], "x")
+    can.space_not_empty(image.shape[1:], x.shape, "x.shape")
     windows = Windows.read(len(window), stride, padding, dilation, "zeros")
     geometry, _ = windows.conv(space, window)
     last = jnp.moveaxis(image, 1, -1) if first else image

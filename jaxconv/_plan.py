@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxconv import _canonical as can
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings._base import Lowering
-from jaxconv._spec import OPERANDS, Case, Role, Spec
+from jaxconv._spec import OPERANDS, Case, Role, Shape, Spec
 
 
 class Choice(NamedTuple):
@@ -32,8 +34,8 @@ def lowerings(role: Role) -> tuple[str, ...]:
     """The names that ``implementation=`` takes, for one role of a contraction.
 
     Args:
-      role: "output" (`conv`), "input" (`conv_transpose` and conv's gradient with respect
-        to x) or "kernel" (both functions' gradient with respect to the kernel).
+      role: "output" (`conv`), "input" (`conv_transpose`, and conv's gradient with
+        respect to x) or "kernel" (both functions' gradient with respect to the kernel).
 
     Returns:
       The names, "xla" first.
@@ -55,19 +57,20 @@ def lowerings(role: Role) -> tuple[str, ...]:
 
 
 def carried(name: str | None, role: Role) -> str | None:
-    """The lowering of a derivative: the same by name if it has the role, else planned."""
+    """A derivative's lowering: the same by name if it has the role, else planned."""
     return name if name in lowerings(role) else None
 
 
-def admit(implementation: Any, spec: Spec, a: Any, b: Any) -> Spec:
+def admit(
+    implementation: Any, spec: Spec, image: Shape, kernel: Shape, dtype: Any
+) -> Spec:
     """The spec with the asked-for lowering, or an error that says why it cannot be."""
     if implementation is None:
         return spec
     can.choice("implementation", implementation, lowerings(spec.role))
     spec = replace(spec, lowering=implementation)
-    reason = LOWERINGS[implementation].refuse(
-        Case(spec, spec.sizes(a.shape, b.shape), a.dtype)
-    )
+    case = Case(spec, spec.sizes(image, kernel), np.dtype(dtype))
+    reason = LOWERINGS[implementation].refuse(case)
     if reason is not None:
         remedy = "Leave implementation out to have one chosen"
         can.fail("implementation", implementation, f"cannot run this: {reason}", remedy)

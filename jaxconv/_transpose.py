@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxconv._call import Call, read_call
+from jaxconv._call import Setup, read_call
 from jaxconv._canonical import IntLike, PaddingLike
 
 
@@ -28,7 +28,7 @@ def conv_transpose(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Transposed convolution: `jax.linear_transpose` of `conv` with the same arguments.
+    r"""Transposed convolution: `jax.linear_transpose` of `conv`, same arguments.
 
     .. math::
         z[n, g, c, q] = b[g, c] + \sum_{o} \sum_{p, t \,:\, p s + t d - \mathit{lo} = q}
@@ -47,7 +47,7 @@ def conv_transpose(
         PyTorch's (in, out/groups, \*window).  Nothing to flip or swap.
       bias: (C,), or None.
       stride, dilation, groups, layout, precision, preferred_element_type: of the conv
-        to be undone.  With layout="channels_last" the kernel is (\*window, C/groups, O).
+        to be undone; channels last its kernel is (\*window, C/groups, O).
       padding: that of the conv to be undone, so it crops this result.  All forms of
         `conv` but "same"; "SAME" gives stride times the input's size.
       output_padding: how many more elements at the end, those which conv's last window
@@ -102,16 +102,14 @@ def conv_transpose(
         output_size=output_size,
     )
     with jax.named_scope("jaxconv.conv_transpose"):
-        return call.finish(_unpad(call.contract(call.image), call))
+        return call.finish(_unpad(call.contract(call.image), call.setup))
 
 
-def _unpad(z: jax.Array, call: Call) -> jax.Array:
-    """The transpose of `Call.pad`: adds what was read through the padding to its source."""
-    if not call.pads:
+def _unpad(z: jax.Array, setup: Setup) -> jax.Array:
+    """The transpose of `Setup.pad`: adds what was read in the padding to its source."""
+    if not setup.pads:
         return z
-    widths = [(0, 0)] * z.ndim
-    first = 2 if call.spec.layout == "channels_first" else 1
-    widths[first : first + call.spec.ndim] = call.pads
+    widths = setup.widths(z.ndim)
     shape = [size - lo - hi for size, (lo, hi) in zip(z.shape, widths, strict=True)]
     inner = jax.ShapeDtypeStruct(shape, z.dtype)
-    return jax.linear_transpose(call.pad, inner)(z)[0]
+    return jax.linear_transpose(setup.pad, inner)(z)[0]

@@ -1,4 +1,4 @@
-"""Depthwise, pointwise and depthwise separable convolution: short compositions of conv."""
+"""Depthwise, pointwise and depthwise separable convolution, composed from conv."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def depthwise_conv(
 ) -> jax.Array:
     r"""Every channel by itself, with m kernels of its own: `conv` with groups = C.
 
-    .. math:: y[n, (c, j), p] = b[(c, j)] + \sum_t w[(c, j), t] \; x[n, c, p s + t d - lo]
+    .. math::
+        y[n, (c, j), p] = b[(c, j)] + \sum_t w[(c, j), t] \; x[n, c, p s + t d - lo]
 
-    Letters: as in `conv`; m the channel multiplier, j from 0 to m-1.  Sizes in elements.
+    Letters: as in `conv`; m channel multiplier, j from 0 to m-1.  Sizes in elements.
 
     Args:
       x: (N, C, \*space), or (C, \*space) without a batch.
@@ -40,10 +41,10 @@ def depthwise_conv(
         preferred_element_type: as in `conv`.
 
     Returns:
-      (N, C*m, \*out), the m results of a channel next to each other; sizes as in `conv`.
+      (N, C*m, \*out), the m results of a channel side by side; sizes as in `conv`.
 
     Raises:
-      ValueError: kernel channels that are not 1, or not a multiple of x's; and as `conv`.
+      ValueError: kernel channels other than 1, or no multiple of x's; and as `conv`.
       TypeError: as `conv`.
 
     Example:
@@ -60,8 +61,9 @@ def depthwise_conv(
     """
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     first = can.layout(layout) == "channels_first"
-    image, _ = can.batched(x, can.spatial_rank(kernel))
-    channels = image.shape[1 if first else -1]
+    ndim = can.spatial_rank(kernel.shape)
+    can.has_batch(x.shape, ndim)
+    channels = x.shape[-ndim - 1 if first else -1]
     if kernel.shape[1 if first else -2] != 1 or not channels:
         rule = (
             f"must have one input channel per kernel, for the {channels} channels of x"
@@ -96,7 +98,7 @@ def pointwise_conv(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Mixes channels at each position and reads no neighbour: `conv` with a window of 1.
+    r"""Mixes channels at each position, reads no neighbour: `conv` with a window of 1.
 
     .. math:: y[n, o, p] = b[o] + \sum_c w[o, c] \; x[n, c, p s]
 
@@ -128,7 +130,7 @@ def pointwise_conv(
     Source: claims 0.14, 4.06.
     """
     kernel = can.array("kernel", kernel)
-    can.spatial_rank(kernel)
+    can.spatial_rank(kernel.shape)
     first = can.layout(layout) == "channels_first"
     window = kernel.shape[2:] if first else kernel.shape[:-2]
     if set(window) != {1}:

@@ -45,7 +45,7 @@ class Lowering:
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:
-    """The type to add up in: float32 for 16-bit floats, at least 32 bits for integers."""
+    """The type to add up in: float32 for 16-bit floats, 32 bits for short integers."""
     dtype = np.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
         return np.dtype(np.float32)

@@ -1,4 +1,4 @@
-"""``matrix``: the convolution's matrix C, whose rows are the shifted, zero-filled kernels.
+"""``matrix``: the convolution's matrix C, of shifted, zero-filled kernels.
 
 conv is C times the flattened input, the transposed convolution Cᵀ times the flattened
 output.  One matrix per group, (o * positions) x (c * input sizes).
@@ -21,7 +21,7 @@ LIMIT = 2**31  # bytes of one dense C that this lowering will build
 
 
 class Entries(NamedTuple):
-    """C's non-zeros without channels: output ``row`` reads input ``column`` by ``tap``."""
+    """C's non-zeros, but for channels: row an output, column the input it reads."""
 
     row: np.ndarray
     tap: np.ndarray
@@ -94,9 +94,9 @@ def _scratch(case: Case) -> int:
 
 
 def _refuse(case: Case) -> str | None:
-    dense = _scratch(case) // 3
-    if dense > LIMIT:
-        return f"its dense matrix takes {dense / 2**30:.1f} GiB, over {LIMIT / 2**30:.0f} GiB"
+    dense, limit = _scratch(case) / 3 / 2**30, LIMIT / 2**30
+    if dense > limit:
+        return f"its dense matrix takes {dense:.1f} GiB, over {limit:.0f} GiB"
     return None
 
 

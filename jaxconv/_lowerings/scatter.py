@@ -1,4 +1,4 @@
-"""``scatter``: one-to-many.  Each input times the whole kernel, added where they overlap.
+"""``scatter``: one-to-many.  Each input times the whole kernel, added up.
 
 A temporary result that all windows fit in, (o-1)s + d(k-1) + 1 long; every element of y
 adds its copy of the kernel at its place; then the padding is cut off.
@@ -32,7 +32,7 @@ def _places(axis: Axis) -> np.ndarray:
 
 
 def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """y[n, p, (g, o)] times w[t, c, (g, o)], added over o: (n, p1, t1, p2, t2, ..., (g, c))."""
+    """Every element of y times the kernel: (n, p1, t1, p2, t2, ..., (g, c))."""
     n, *positions, channels = y.shape
     *taps, c, _ = w.shape
     o = channels // spec.groups

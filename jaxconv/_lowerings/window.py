@@ -37,7 +37,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 def multiply_and_add(window: jax.Array, w: jax.Array, groups: int) -> jax.Array:
     """One window of every image (n, *window, (g, c)) with the kernel: (n, (g, o))."""
-    n, *space, channels = window.shape
+    n, channels = window.shape[0], window.shape[-1]
     c, o = channels // groups, w.shape[-1] // groups
     window = window.reshape(n, -1, groups, c)
     w = w.reshape(-1, c, groups, o)

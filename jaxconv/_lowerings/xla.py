@@ -2,8 +2,8 @@
 
 Three habits keep it right and quick.  Padding is never negative: what no window reaches
 is cut off first (jaxlib 0.10 reads out of bounds otherwise).  The dimension order is
-always (N, *space, C) x (*window, I, O), which is the only one that XLA runs fast on a CPU
-inside scan, while, map and cond.  Sums of 16-bit floats are taken in float32.
+always (N, *space, C) x (*window, I, O), which is the only one that XLA runs fast on a
+CPU inside scan, while, map and cond.  Sums of 16-bit floats are taken in float32.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _fatal(space: Ints, g: Geometry) -> bool:
     """Whether XLA might kill the process over a dilated input (jaxlib 0.10 to 0.12).
 
     Its algebraic simplifier swaps input and kernel of some small convolutions and then
-    fails a check.  In 4,692 sampled cases all 26 fatal ones had a kernel longer than the
-    input on some axis.
+    fails a check.  In 4,692 sampled cases all 26 fatal ones had a kernel longer than
+    the input on some axis.
     """
     longer = any(k > i for k, i in zip(g.kernel, space, strict=True))
     return longer and max(g.stride) > 1

@@ -1,0 +1,1 @@
+"""Pictures of convolutions; needs `pip install 'jaxconv[viz]'`."""
