@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxconv._geometry import Extent, Geometry, Ints, read_extent, spread_extent
+from jaxconv._geometry import Axis, Extent, Ints, read_extent, spread_extent
 from jaxconv._lowerings._base import (
     Lowering,
     accumulator,
@@ -40,14 +40,24 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     kernel = swap_channels(flip(w), spec.groups)
     if any(e.empty for e in extents):
         return jnp.zeros((y.shape[0], *g.input, kernel.shape[-1]), y.dtype)
-    y = cut(y, extents)
-    if _fatal(y.shape[1:-1], g):
-        return _conv(
-            spread(y, g.stride), kernel, extents, spec, rhs_dilation=g.dilation
-        )
-    return _conv(
-        y, kernel, extents, spec, lhs_dilation=g.stride, rhs_dilation=g.dilation
-    )
+    by_hand = tuple(map(_swapped_wrongly, g.axes, extents))
+    y = spread(cut(y, extents), tuple(map(_stride_if, g.stride, by_hand)))
+    rest = tuple(map(_stride_if, g.stride, (not hand for hand in by_hand)))
+    return _conv(y, kernel, extents, spec, lhs_dilation=rest, rhs_dilation=g.dilation)
+
+
+def _stride_if(stride: int, wanted: bool) -> int:
+    return stride if wanted else 1
+
+
+def _swapped_wrongly(axis: Axis, extent: Extent) -> bool:
+    """Whether XLA would kill the process over a dilated input (jaxlib 0.10 to 0.12).
+
+    Its conv_operand_swapper takes an axis of base dilation k, stride k-1 and no padding
+    for a group and does not swap it with the others; of stride 1 that is k = 2.  The
+    convolution it makes then fails a check.
+    """
+    return (axis.k, axis.s, axis.d, extent.low, extent.high) == (2, 2, 1, 0, 0)
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
@@ -96,17 +106,6 @@ def _conv(
         precision=spec.precision,
         preferred_element_type=accumulator(x.dtype),
     )
-
-
-def _fatal(space: Ints, g: Geometry) -> bool:
-    """Whether XLA might kill the process over a dilated input (jaxlib 0.10 to 0.12).
-
-    Its algebraic simplifier swaps input and kernel of some small convolutions and then
-    fails a check.  In 4,692 sampled cases all 26 fatal ones had a kernel longer than
-    the input on some axis.
-    """
-    longer = any(k > i for k, i in zip(g.kernel, space, strict=True))
-    return longer and max(g.stride) > 1
 
 
 LOWERING = Lowering(

@@ -41,7 +41,7 @@ def feature_maps(grey: np.ndarray, maps: dict[str, np.ndarray]) -> Figure:
     across = 2
     down = -(-len(maps) // across)
     rows, columns = grey.shape
-    height = down * (3.0 * rows / columns + 0.35) + 0.5
+    height = down * (2.85 * rows / columns + 0.35) + 0.4
     title = "Convolutions of the photo, one kernel each"
     figure, panels = grid(down, across, min(height, 9.0), title)
     for panel, (name, values) in zip(panels, maps.items(), strict=False):
@@ -77,9 +77,7 @@ def checkerboard(odd: Overlap, even: Overlap, stride: int) -> Figure:
     for column, found in enumerate((odd, even)):
         above, below = panels[column], panels[column + 2]
         counts = ", ".join(f"{count:g}" for count in np.unique(found.counts))
-        show(
-            above, found.flat, f"kernel {found.kernel}: {counts} windows meet", size=14
-        )
+        show(above, found.flat, f"kernel {found.kernel}: overlaps {counts}")
         numbers(above, found.counts)
         flat = np.ptp(found.counts) == 0
         show(below, found.photo, "no checkerboard" if flat else "checkerboard")
