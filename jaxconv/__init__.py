@@ -13,11 +13,14 @@ from jaxconv._arithmetic import conv_transpose_output_size as conv_transpose_out
 from jaxconv._arithmetic import cost as cost
 from jaxconv._arithmetic import receptive_field as receptive_field
 from jaxconv._conv import conv as conv
+from jaxconv._explain import explain as explain
 from jaxconv._matrix import conv_matrix as conv_matrix
 from jaxconv._patches import fold as fold
 from jaxconv._patches import unfold as unfold
 from jaxconv._plan import lowerings as lowerings
 from jaxconv._transpose import conv_transpose as conv_transpose
+from jaxconv._tune import Tuning as Tuning
+from jaxconv._tune import tune as tune
 from jaxconv._variants import depthwise_conv as depthwise_conv
 from jaxconv._variants import pointwise_conv as pointwise_conv
 from jaxconv._variants import separable_conv as separable_conv

@@ -1,10 +1,18 @@
-"""Which lowering computes a case, and why."""
+"""Which lowering computes a case, and why.
+
+Rules are tried in order; the first that applies to the case, is not refused by its
+lowering and keeps to the memory limit decides.  Every rule stands beside the
+measurement that made it.  Without a rule it is ``xla``, which computes everything.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxconv import _canonical as can
@@ -12,14 +20,32 @@ from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings._base import Lowering
 from jaxconv._spec import OPERANDS, Case, Role, Shape, Spec
 
+MEMORY = 4  # a planned lowering needs at most this many times operands plus result
+MEMORY_FREE = 2**20  # ... or this many bytes, which no one will miss
+
 
 class Choice(NamedTuple):
     lowering: Lowering
     reason: str
 
 
+class Rule(NamedTuple):
+    """Where ``applies`` holds on one of the platforms, ``name`` is best, and why."""
+
+    name: str
+    platforms: tuple[str, ...]
+    applies: Callable[[Case], bool]
+    reason: str
+
+
+RULES: tuple[Rule, ...] = ()
+
+# Winners of `jaxconv.tune` in force; part of jit's cache key.
+TUNED = jax.make_user_context(default_value=None)
+
+
 def choose(case: Case, platform: str) -> Choice:
-    """The lowering that was asked for, else the first rule that applies, else xla.
+    """The lowering asked for, else a tuned one, else the first rule's, else xla.
 
     What is asked for was admitted at the border; only a derivative of such a call or a
     vmap of it can be a case that the same lowering refuses, and is planned instead.
@@ -27,7 +53,61 @@ def choose(case: Case, platform: str) -> Choice:
     named = LOWERINGS.get(case.spec.lowering or "")
     if named is not None and named.refuse(case) is None:
         return Choice(named, "asked for by name")
-    return Choice(LOWERINGS["xla"], "the general form")
+    tuned = (
+        dict(TUNED.value or ()).get(case_key(case, platform)) if TUNED.value else None
+    )
+    if tuned is not None and LOWERINGS[tuned].refuse(case) is None:
+        return Choice(LOWERINGS[tuned], "measured fastest by tune")
+    for rule in RULES:
+        if platform in rule.platforms and rule.applies(case):
+            lowering = LOWERINGS[rule.name]
+            if fits(lowering, case):
+                return Choice(lowering, rule.reason)
+    return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
+
+
+def fits(lowering: Lowering, case: Case) -> bool:
+    """Whether a lowering takes the case and keeps to the plan's memory limit."""
+    if case.role not in lowering.roles or lowering.refuse(case) is not None:
+        return False
+    return lowering.scratch(case) <= max(MEMORY * case.operand_bytes, MEMORY_FREE)
+
+
+def candidates(case: Case) -> list[str]:
+    """The lowerings worth timing: those not by hand that fit, xla among them."""
+    return [
+        name
+        for name, lowering in LOWERINGS.items()
+        if name == "xla" or (not lowering.by_hand and fits(lowering, case))
+    ]
+
+
+def admissible(case: Case) -> list[str]:
+    """Every lowering that does not refuse the case."""
+    return [
+        name for name in lowerings(case.role) if LOWERINGS[name].refuse(case) is None
+    ]
+
+
+def platform_name(backend: str) -> str:
+    """JAX's name of a backend as that of a lowering platform."""
+    return {"gpu": "cuda"}.get(backend, backend)
+
+
+def case_key(case: Case, platform: str) -> str:
+    """A text that stands for a case in saved tunings."""
+    spec = case.spec
+    parts = {
+        "platform": platform,
+        "role": spec.role,
+        **asdict(spec.geometry),
+        "groups": spec.groups,
+        "sizes": case.sizes,
+        "dtype": case.dtype.name,
+        "result": spec.dtype.name,
+        "layout": spec.layout,
+    }
+    return json.dumps(parts, separators=(",", ":"), default=str)
 
 
 def lowerings(role: Role) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import oracle
 import pytest
 
+import oracle
 from jaxconv._geometry import Geometry
 from jaxconv._spec import OPERANDS, Spec
 
@@ -78,7 +78,9 @@ class Case(NamedTuple):
         return oracle.contract(role, a, b, self.window, self.groups)
 
 
-def random(rng: np.random.Generator, shape: Ints, dtype: Any = np.float64) -> np.ndarray:
+def random(
+    rng: np.random.Generator, shape: Ints, dtype: Any = np.float64
+) -> np.ndarray:
     if np.issubdtype(dtype, np.integer):
         return rng.integers(-9, 10, shape).astype(dtype)
     values = rng.standard_normal(shape)
@@ -92,7 +94,9 @@ def arrange(v: Any, operand: str, layout: str) -> Any:
     if layout == "channels_first":
         return v
     space = tuple(range(2, v.ndim))
-    return v.transpose(*space, 1, 0) if operand == "kernel" else v.transpose(0, *space, 1)
+    return (
+        v.transpose(*space, 1, 0) if operand == "kernel" else v.transpose(0, *space, 1)
+    )
 
 
 def _case(
@@ -105,7 +109,7 @@ def _case(
     stride: Ints | None = None,
     dilation: Ints | None = None,
 ) -> Case:
-    """As many outputs as there are window positions; ``channels`` is n, groups, c, o."""
+    """As many outputs as windows fit; ``channels`` is n, groups, c, o."""
     stride, dilation = stride or (1,) * len(kernel), dilation or (1,) * len(kernel)
     output = tuple(map(oracle.windows, input, kernel, stride, dilation, low, high))
     window = oracle.Window(input, kernel, output, stride, dilation, low)
@@ -119,7 +123,9 @@ def _free(name: str, channels: tuple[int, int, int, int], *window: Ints) -> Case
 
 _LINES = (
     _case("line", (2, 1, 3, 5), (11,), (4,), (2,), (1,)),
-    _case("line strided and dilated", (2, 1, 3, 4), (17,), (3,), (4,), (1,), (2,), (3,)),
+    _case(
+        "line strided and dilated", (2, 1, 3, 4), (17,), (3,), (4,), (1,), (2,), (3,)
+    ),
     _case("line causal", (2, 1, 4, 3), (9,), (3,), (4,), (0,), (1,), (2,)),
     _case("line shifted causal", (3, 1, 4, 5), (9,), (2,), (2,), (0,)),
     _case("line grouped", (2, 3, 2, 4), (13,), (5,), (1,), (3,), (2,)),
@@ -132,12 +138,30 @@ _PLANES = (
     _case("strided", (3, 1, 2, 5), (9, 8), (3, 4), (1, 2), (0, 1), (2, 3)),
     _case("dilated", (2, 1, 4, 3), (11, 9), (3, 2), (2, 1), (1, 2), None, (2, 3)),
     _case("everything", (2, 2, 2, 3), (12, 11), (3, 2), (3, 1), (1, 2), (2, 3), (2, 1)),
-    _case("stride meets dilation", (2, 1, 3, 2), (13, 11), (3, 4), (2, 0), (3, 2), (3, 2), (2, 3)),
+    _case(
+        "stride meets dilation",
+        (2, 1, 3, 2),
+        (13, 11),
+        (3, 4),
+        (2, 0),
+        (3, 2),
+        (3, 2),
+        (2, 3),
+    ),
     _case("grouped", (2, 3, 2, 4), (8, 7), (3, 2), (1, 1), (1, 0)),
     _case("grouped strided", (2, 4, 3, 2), (9, 11), (3, 5), (0, 2), (1, 1), (2, 3)),
     _case("depthwise", (2, 5, 1, 1), (8, 6), (4, 3), (1, 2), (2, 0)),
     _case("depthwise with multiplier", (3, 4, 1, 2), (7, 9), (2, 3), (1, 0), (0, 2)),
-    _case("depthwise strided and dilated", (2, 3, 1, 2), (12, 9), (2, 3), (1, 2), (2, 1), (3, 2), (3, 2)),
+    _case(
+        "depthwise strided and dilated",
+        (2, 3, 1, 2),
+        (12, 9),
+        (2, 3),
+        (1, 2),
+        (2, 1),
+        (3, 2),
+        (3, 2),
+    ),
     _case("groups of many to one", (2, 3, 4, 1), (6, 7), (2, 3), (0, 1), (1, 1)),
     _case("one by one", (3, 1, 5, 4), (6, 7), (1, 1), (0, 0), (0, 0)),
     _case("one by one strided", (2, 1, 4, 3), (9, 8), (1, 1), (0, 0), (0, 0), (3, 2)),
@@ -146,26 +170,84 @@ _PLANES = (
     _case("floor remainder", (2, 1, 3, 5), (13, 11), (3, 4), (0, 0), (0, 0), (4, 5)),
     _case("kernel is input", (3, 1, 2, 6), (4, 5), (4, 5), (0, 0), (0, 0)),
     _case("oversized low", (2, 1, 4, 3), (6, 7), (3, 2), (4, 3), (0, 1)),
-    _case("oversized low strided", (2, 2, 2, 3), (7, 6), (2, 3), (4, 5), (1, 2), (2, 3)),
+    _case(
+        "oversized low strided", (2, 2, 2, 3), (7, 6), (2, 3), (4, 5), (1, 2), (2, 3)
+    ),
     _case("oversized high", (2, 1, 3, 2), (5, 6), (2, 3), (0, 1), (4, 5), (3, 2)),
     _case("windows in padding", (2, 1, 3, 4), (4, 3), (2, 3), (5, 4), (6, 3), (1, 2)),
     _case("cropped", (2, 1, 3, 4), (9, 10), (2, 3), (-2, -1), (1, -2)),
-    _case("cropped strided", (2, 1, 4, 2), (11, 12), (3, 2), (-3, -1), (2, 0), (2, 3), (1, 2)),
+    _case(
+        "cropped strided",
+        (2, 1, 4, 2),
+        (11, 12),
+        (3, 2),
+        (-3, -1),
+        (2, 0),
+        (2, 3),
+        (1, 2),
+    ),
     _case("many channels", (2, 1, 19, 17), (6, 5), (3, 2), (1, 0), (1, 1)),
-    _case("many channels strided", (1, 1, 18, 20), (7, 8), (3, 4), (1, 2), (1, 1), (2, 3)),
+    _case(
+        "many channels strided", (1, 1, 18, 20), (7, 8), (3, 4), (1, 2), (1, 1), (2, 3)
+    ),
     _free("kept zeros", (2, 1, 3, 4), (11, 9), (3, 2), (4, 3), (1, 2), (2, 5), (1, 0)),
     _free("only padding", (2, 1, 3, 4), (3, 5), (2, 3), (2, 4), (1, 2), (1, 1), (6, 1)),
-    _free("past the input", (2, 1, 3, 4), (4, 5), (2, 3), (2, 3), (1, 2), (1, 1), (-5, 0)),
-    _free("straddles the input", (2, 1, 3, 4), (3, 6), (2, 3), (1, 4), (1, 1), (7, 1), (4, 0)),
+    _free(
+        "past the input", (2, 1, 3, 4), (4, 5), (2, 3), (2, 3), (1, 2), (1, 1), (-5, 0)
+    ),
+    _free(
+        "straddles the input",
+        (2, 1, 3, 4),
+        (3, 6),
+        (2, 3),
+        (1, 4),
+        (1, 1),
+        (7, 1),
+        (4, 0),
+    ),
     _free("dcgan", (2, 1, 5, 3), (8, 10), (4, 4), (4, 5), (2, 2), (1, 1), (1, 1)),
     _case("zero batch", (0, 2, 2, 3), (6, 5), (3, 2), (1, 0), (0, 1), (2, 1)),
 )
 _VOLUMES = (
     _case("volume", (2, 1, 3, 4), (5, 6, 4), (2, 3, 1), (1, 0, 0), (0, 1, 0)),
-    _case("volume strided", (1, 2, 2, 3), (6, 5, 7), (3, 2, 4), (1, 1, 2), (1, 0, 1), (2, 1, 3)),
-    _case("volume depthwise", (2, 3, 1, 2), (5, 4, 6), (2, 3, 3), (0, 1, 2), (1, 1, 1), (1, 2, 1), (2, 1, 1)),
-    _case("four axes", (2, 1, 2, 3), (4, 5, 3, 6), (2, 1, 3, 2), (1, 0, 1, 0), (0, 0, 1, 1), (1, 2, 1, 3)),
-    _case("four axes grouped", (2, 2, 1, 2), (3, 4, 5, 2), (2, 3, 2, 1), (0, 1, 2, 0), (1, 0, 1, 0), (2, 1, 1, 1), (1, 1, 2, 1)),
+    _case(
+        "volume strided",
+        (1, 2, 2, 3),
+        (6, 5, 7),
+        (3, 2, 4),
+        (1, 1, 2),
+        (1, 0, 1),
+        (2, 1, 3),
+    ),
+    _case(
+        "volume depthwise",
+        (2, 3, 1, 2),
+        (5, 4, 6),
+        (2, 3, 3),
+        (0, 1, 2),
+        (1, 1, 1),
+        (1, 2, 1),
+        (2, 1, 1),
+    ),
+    _case(
+        "four axes",
+        (2, 1, 2, 3),
+        (4, 5, 3, 6),
+        (2, 1, 3, 2),
+        (1, 0, 1, 0),
+        (0, 0, 1, 1),
+        (1, 2, 1, 3),
+    ),
+    _case(
+        "four axes grouped",
+        (2, 2, 1, 2),
+        (3, 4, 5, 2),
+        (2, 3, 2, 1),
+        (0, 1, 2, 0),
+        (1, 0, 1, 0),
+        (2, 1, 1, 1),
+        (1, 1, 2, 1),
+    ),
 )
 CASES = (*_LINES, *_PLANES, *_VOLUMES)
 

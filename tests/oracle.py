@@ -46,19 +46,23 @@ def source(position: int, size: int, padding_mode: str) -> int | None:
 
 
 def windows(i: int, k: int, s: int, d: int, lo: int, hi: int) -> int:
-    """How many windows fit into a padded axis, by moving one along until it sticks out."""
+    """How many windows fit into a padded axis: one moves along until it sticks out."""
     count = 0
     while count * s + d * (k - 1) < lo + i + hi:
         count += 1
     return count
 
 
-def reads(window: Window, padding_mode: str = "zeros") -> Iterator[tuple[Ints, Ints, Ints]]:
+def reads(
+    window: Window, padding_mode: str = "zeros"
+) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Every (position, tap, input index) that is not a zero of the padding."""
     for p in np.ndindex(*window.output):
         for t in np.ndindex(*window.kernel):
             index = tuple(
-                source(p[a] * window.stride[a] + t[a] * window.dilation[a] - lo, i, mode)
+                source(
+                    p[a] * window.stride[a] + t[a] * window.dilation[a] - lo, i, mode
+                )
                 for a, (lo, i, mode) in enumerate(
                     (lo, i, padding_mode)
                     for lo, i in zip(window.low, window.input, strict=True)
@@ -116,7 +120,9 @@ def _split(v: np.ndarray, groups: int, axis: int) -> np.ndarray:
     return v.reshape(*before, groups, size // groups, *after)
 
 
-def close(actual: jax.Array | np.ndarray, desired: np.ndarray, terms: int, dtype) -> None:
+def close(
+    actual: jax.Array | np.ndarray, desired: np.ndarray, terms: int, dtype
+) -> None:
     """Asserts equality up to the rounding of a sum of so many terms in ``dtype``.
 
     Integers must be equal.  ``desired`` is more precise than ``dtype`` or as precise.

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import CASES, Case, arrange, named, over_cases, over_layouts, over_roles
-from oracle import close
 
+from cases import CASES, Case, arrange, named, over_cases, over_layouts, over_roles
 from jaxconv._contract import contract
 from jaxconv._spec import GROUPED, LETTERS, OPERANDS, Spec
+from oracle import close
 
 few = named("line shifted causal", "everything", "depthwise with multiplier")
 one = named("everything")[0]
@@ -32,7 +32,9 @@ def equations(jaxpr: Any) -> Iterator[Any]:
     """All equations, those of inner jaxprs too."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns")):
+        for inner in jax.tree.leaves(
+            equation.params, is_leaf=lambda v: hasattr(v, "eqns")
+        ):
             if hasattr(inner, "jaxpr"):
                 yield from equations(inner.jaxpr)
             elif hasattr(inner, "eqns"):
@@ -44,7 +46,9 @@ def roles_of(fun: Any, *args: Any) -> list[str]:
     found = list(equations(jax.make_jaxpr(fun)(*args).jaxpr))
     names = [equation.primitive.name for equation in found]
     assert "conv_general_dilated" not in names
-    return [e.params["spec"].role for e in found if e.primitive.name == "jaxconv_contract"]
+    return [
+        e.params["spec"].role for e in found if e.primitive.name == "jaxconv_contract"
+    ]
 
 
 # Values -------------------------------------------------------------------------------
@@ -57,10 +61,17 @@ def test_values(case: Case, role: str, layout: str, rng: np.random.Generator) ->
     a, b = case.operands(role, rng)
     out = run(case, role, layout, a, b, np.float64)
     assert out.dtype == np.float64
-    close(out, arrange(case.expected(role, a, b), role, layout), case.terms(role), out.dtype)
+    close(
+        out,
+        arrange(case.expected(role, a, b), role, layout),
+        case.terms(role),
+        out.dtype,
+    )
 
 
-@pytest.mark.parametrize("dtype", [np.complex128, np.complex64, np.float32, np.int32, np.int64])
+@pytest.mark.parametrize(
+    "dtype", [np.complex128, np.complex64, np.float32, np.int32, np.int64]
+)
 @over_roles
 @over_cases(few)
 def test_values_of_other_types(
@@ -74,7 +85,9 @@ def test_values_of_other_types(
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
 @over_roles
-def test_narrow_integers_do_not_wrap(role: str, dtype: Any, rng: np.random.Generator) -> None:
+def test_narrow_integers_do_not_wrap(
+    role: str, dtype: Any, rng: np.random.Generator
+) -> None:
     top = np.iinfo(dtype).max
     high = min(top, 3000)  # whose squares, added up, fit into 32 bits
     shapes = map(one.shape, OPERANDS[role])
@@ -160,7 +173,9 @@ def test_gradients_of_halves_with_a_float32_result(
 
 @over_layouts
 @over_roles
-def test_transposes_permute_roles(role: str, layout: str, rng: np.random.Generator) -> None:
+def test_transposes_permute_roles(
+    role: str, layout: str, rng: np.random.Generator
+) -> None:
     """Leaving operand i open binds exactly the role named like that operand."""
     case = named("grouped strided")[0]
     a, b = (
@@ -203,7 +218,9 @@ def test_gradients_hold_only_the_primitive(rng: np.random.Generator) -> None:
     assert sorted(roles_of(gradient, x, w)) == ["input", "kernel", "output"]
 
     def second(x: jax.Array, w: jax.Array) -> Any:
-        return jax.grad(lambda x, w: sum((g**2).sum() for g in gradient(x, w)), (0, 1))(x, w)
+        return jax.grad(lambda x, w: sum((g**2).sum() for g in gradient(x, w)), (0, 1))(
+            x, w
+        )
 
     assert set(roles_of(second, x, w)) == {"output", "input", "kernel"}
 
@@ -216,11 +233,18 @@ def test_gradients_against_the_oracle(
     a, b = case.operands(role, rng)
     ct = case.draw(role, rng)
     spec = case.spec(role)
-    _, pullback = jax.vjp(lambda a, b: contract(a, b, spec), jnp.asarray(a), jnp.asarray(b))
+    _, pullback = jax.vjp(
+        lambda a, b: contract(a, b, spec), jnp.asarray(a), jnp.asarray(b)
+    )
     known = {role: ct, **dict(zip(OPERANDS[role], (a, b), strict=True))}
     for wanted, gradient in zip(OPERANDS[role], pullback(jnp.asarray(ct)), strict=True):
         first, second = (known[v] for v in OPERANDS[wanted])
-        close(gradient, case.expected(wanted, first, second), case.terms(wanted), np.float64)
+        close(
+            gradient,
+            case.expected(wanted, first, second),
+            case.terms(wanted),
+            np.float64,
+        )
 
 
 def lax_conv(case: Case) -> Any:
@@ -258,7 +282,9 @@ def test_higher_derivatives_equal_those_of_lax(
     spec = case.spec("output")
     ours = derivatives(lambda x, w: contract(x, w, spec))
     theirs = derivatives(lax_conv(case))
-    for actual, desired in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+    for actual, desired in zip(
+        jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True
+    ):
         assert np.abs(desired).max() > 1
         close(actual, desired, 100 * case.terms("kernel"), np.float64)
 
@@ -314,18 +340,21 @@ def test_nested_batching(role: str, nest: Any, rng: np.random.Generator) -> None
     for v, first, second in zip(case.operands(role, rng), outer, inner, strict=True):
         once = batch(v, 3, second, rng)
         operands.append(batch(np.asarray(once), 2, first, rng))
-    mapped = jax.jit(jax.vmap(jax.vmap(lambda a, b: contract(a, b, spec), inner), outer))
+    mapped = jax.jit(
+        jax.vmap(jax.vmap(lambda a, b: contract(a, b, spec), inner), outer)
+    )
     assert roles_of(mapped, *operands) == [role]
-    loop = np.stack([
-        np.stack([contract(*_pick(_pick(operands, outer, i), inner, j), spec) for j in range(3)])
-        for i in range(2)
-    ])  # fmt: skip
+    picked = [
+        _pick(_pick(operands, outer, i), inner, j) for i in range(2) for j in range(3)
+    ]
+    loop = np.stack([contract(*pair, spec) for pair in picked])
+    loop = loop.reshape(2, 3, *loop.shape[1:])
     close(mapped(*operands), loop, 9 * case.terms(role), np.float64)
 
 
 def _pick(operands: Any, axes: Any, index: int) -> Any:
     return [
-        v if axis is None else np.take(v, index, axis)
+        v if axis is None else jnp.asarray(np.take(np.asarray(v), index, axis))
         for v, axis in zip(operands, axes, strict=True)
     ]
 
@@ -372,7 +401,9 @@ def test_letters_of_a_spec(role: str, layout: str) -> None:
     assert [shape[spec.axis(role, letter)] for letter in LETTERS[role]] == [
         sizes[letter] for letter in LETTERS[role]
     ]
-    operands = [arrange(np.empty(one.shape(v)), v, layout).shape for v in OPERANDS[role]]
+    operands = [
+        arrange(np.empty(one.shape(v)), v, layout).shape for v in OPERANDS[role]
+    ]
     assert spec.result_shape(*operands) == shape
 
 

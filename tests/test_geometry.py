@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
-from cases import CASES, Case, over_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxconv
+import oracle
+from cases import CASES, Case, over_cases
 from jaxconv import _geometry
 from jaxconv._geometry import Axis, Extent, Geometry
 
@@ -63,7 +63,9 @@ def test_output_size_counts_windows(sizes: tuple[int, ...]) -> None:
 
 @exact
 @given(st.integers(1, 9), small, small, small, st.integers(0, 6), st.integers(0, 6))
-def test_input_size_is_the_smallest(o: int, k: int, s: int, d: int, lo: int, hi: int) -> None:
+def test_input_size_is_the_smallest(
+    o: int, k: int, s: int, d: int, lo: int, hi: int
+) -> None:
     smallest = _geometry.input_size(o, k, s, d, lo, hi, 0)
     assert oracle.windows(smallest, k, s, d, lo, hi) == o
     assert oracle.windows(smallest - 1, k, s, d, lo, hi) == o - 1
@@ -165,8 +167,14 @@ def test_geometry_of_several_axes(case: Case) -> None:
     pairs = np.ndindex(*window.output, *window.kernel)
     assert geometry.taps * geometry.positions == sum(1 for _ in pairs)
     last = [(o - 1) * s for o, s in zip(window.output, window.stride, strict=True)]
-    reach = [p + d * (k - 1) + 1 for p, d, k in zip(last, window.dilation, window.kernel, strict=True)]
-    padded = [lo + i + hi for lo, i, hi in zip(window.low, window.input, geometry.high, strict=True)]
+    reach = [
+        p + d * (k - 1) + 1
+        for p, d, k in zip(last, window.dilation, window.kernel, strict=True)
+    ]
+    padded = [
+        lo + i + hi
+        for lo, i, hi in zip(window.low, window.input, geometry.high, strict=True)
+    ]
     assert padded == reach
 
 

@@ -34,7 +34,8 @@ class Lowering:
     """A named way to compute some roles.
 
     ``refuse`` gives the reason why a case cannot be computed this way, or None.
-    ``scratch`` bounds the bytes it needs beside operands and result.
+    ``scratch`` bounds the bytes it needs beside operands and result.  One ``by_hand``
+    is there to be looked at, and never planned.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Lowering:
     roles: Mapping[Role, Compute]
     refuse: Callable[[Case], str | None] = _accepts
     scratch: Callable[[Case], int] = _no_scratch
+    by_hand: bool = False
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

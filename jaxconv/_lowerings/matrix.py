@@ -106,4 +106,5 @@ LOWERING = Lowering(
     {"output": output, "input": input},
     refuse=_refuse,
     scratch=_scratch,
+    by_hand=True,
 )

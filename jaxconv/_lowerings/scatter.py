@@ -72,4 +72,5 @@ LOWERING = Lowering(
     "each input times the whole kernel, added up where they overlap, then cropped",
     {"input": input},
     scratch=_scratch,
+    by_hand=True,
 )

@@ -48,4 +48,5 @@ LOWERING = Lowering(
     "jax.linear_transpose of the hand-written convolution",
     {"input": input, "kernel": kernel},
     scratch=lambda case: 3 * window.patch_bytes(case),
+    by_hand=True,
 )

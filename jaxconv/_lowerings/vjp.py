@@ -34,4 +34,5 @@ LOWERING = Lowering(
     "jax.vjp of the hand-written convolution",
     {"input": input, "kernel": kernel},
     scratch=lambda case: 4 * window.patch_bytes(case),
+    by_hand=True,
 )

@@ -27,7 +27,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
         window = lax.dynamic_slice(
             x, (zero, *start, zero), (x.shape[0], *spans, x.shape[-1])
         )
-        return multiply_and_add(window[(slice(None), *taps)], w, spec.groups)
+        return multiply_and_add(window[(slice(None), *taps)], w, spec)
 
     for axis in reversed(range(g.ndim)):
         at = jax.vmap(at, [0 if other == axis else None for other in range(g.ndim)])
@@ -35,14 +35,18 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return jnp.moveaxis(y, -2, 0)
 
 
-def multiply_and_add(window: jax.Array, w: jax.Array, groups: int) -> jax.Array:
+def multiply_and_add(window: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """One window of every image (n, *window, (g, c)) with the kernel: (n, (g, o))."""
-    n, channels = window.shape[0], window.shape[-1]
+    n, channels, groups = window.shape[0], window.shape[-1], spec.groups
     c, o = channels // groups, w.shape[-1] // groups
     window = window.reshape(n, -1, groups, c)
     w = w.reshape(-1, c, groups, o)
     total = jnp.einsum(
-        "ntgc,tcgo->ngo", window, w, preferred_element_type=accumulator(w.dtype)
+        "ntgc,tcgo->ngo",
+        window,
+        w,
+        precision=spec.precision,
+        preferred_element_type=accumulator(w.dtype),
     )
     return total.reshape(n, groups * o)
 
@@ -59,4 +63,5 @@ LOWERING = Lowering(
     "written by hand: vmap over window positions of multiply-and-add",
     {"output": output},
     scratch=lambda case: 2 * patch_bytes(case),
+    by_hand=True,
 )

@@ -59,4 +59,5 @@ LOWERING = Lowering(
     "zeros between, border, turned kernel, ordinary convolution of stride 1",
     {"input": input},
     scratch=_scratch,
+    by_hand=True,
 )

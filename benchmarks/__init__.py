@@ -1,0 +1,1 @@
+"""Measurements of jaxconv against plain JAX and PyTorch: `python -m benchmarks.run`."""

@@ -1,0 +1,237 @@
+"""Every lowering, for every role it has, on every case that it does not refuse.
+
+New lowerings join by being listed in ``LOWERINGS``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cases import CASES, Case, arrange, named, over_cases, over_roles
+from jaxconv import _spec
+from jaxconv._contract import contract
+from jaxconv._lowerings import LOWERINGS
+from jaxconv._spec import OPERANDS
+from oracle import close
+
+PAIRS = [(name, role) for name, low in LOWERINGS.items() for role in low.roles]
+
+# One of each kind: in these the gradients and the loops are compiled too.
+THOROUGH = (
+    "line shifted causal",
+    "everything",
+    "depthwise strided and dilated",
+    "many channels",
+    "volume strided",
+)
+
+
+# Whose low padding, or that of a derivative, is negative if one is not careful.
+BEYOND = (
+    "line shifted causal",
+    "line kept zeros",
+    "oversized low",
+    "oversized low strided",
+    "cropped strided",
+)
+
+
+def described(case: Case, role: str, dtype: Any, name: str | None = None) -> _spec.Case:
+    """What a lowering is asked about."""
+    spec = case.spec(role, "channels_last", dtype, name)
+    sizes = _spec.Sizes(case.n, case.c, case.o)
+    return _spec.Case(spec, sizes, np.dtype(dtype))
+
+
+def accepted(
+    cases: Sequence[Case], dtype: Any, pairs: Sequence[tuple[str, str]] = PAIRS
+) -> list[Any]:
+    return [
+        pytest.param(name, role, case, id=f"{name}-{role}-{case.name}")
+        for name, role in pairs
+        for case in cases
+        if LOWERINGS[name].refuse(described(case, role, dtype)) is None
+    ]
+
+
+@pytest.mark.parametrize(("name", "role", "case"), accepted(CASES, np.float64))
+def test_values(name: str, role: str, case: Case, rng: np.random.Generator) -> None:
+    """In float64, where a wrong border cannot hide behind rounding."""
+    a, b = case.operands(role, rng)
+    spec = case.spec(role, "channels_last", lowering=name)
+    out = contract(*_last(role, a, b), spec)
+    close(_first(role, out), case.expected(role, a, b), case.terms(role), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "case"), accepted(named(*THOROUGH), np.float32)
+)
+def test_gradients_and_loops(
+    name: str, role: str, case: Case, rng: np.random.Generator
+) -> None:
+    """In float32, under jit and inside scan: value and both gradients."""
+    spec = case.spec(role, "channels_last", np.float32, name)
+    a, b = case.operands(role, rng, np.float32)
+    ct = case.draw(role, rng, np.float32)
+    scales = (1.0, -2.0)
+
+    def pull(a: Any, b: Any, ct: Any) -> Any:
+        out, pullback = jax.vjp(lambda a, b: contract(a, b, spec), a, b)
+        return out, *pullback(ct)
+
+    @jax.jit
+    def everything(a: Any, b: Any, ct: Any) -> Any:
+        def step(carry: Any, scale: Any) -> Any:
+            return carry, pull(scale * a, b, ct)
+
+        looped = jax.lax.scan(step, 0, jnp.asarray(scales, np.float32))[1]
+        return pull(a, b, ct), looped
+
+    arrays = (*_last(role, a, b), jnp.asarray(arrange(ct, role, "channels_last")))
+    plain, looped = everything(*arrays)
+    wide = dict(zip((*OPERANDS[role], role), (a, b, ct), strict=True))
+    wide = {operand: v.astype(np.float64) for operand, v in wide.items()}
+    for place, wanted in enumerate((role, *OPERANDS[role])):
+        exact = case.expected(wanted, *(wide[v] for v in OPERANDS[wanted]))
+        terms, moved = case.terms(wanted), wanted != OPERANDS[role][0]
+        close(_first(wanted, plain[place]), exact, terms, np.float32)
+        for out, scale in zip(looped[place], scales, strict=True):
+            scaled = scale * exact if moved else exact
+            close(_first(wanted, out), scaled, terms, np.float32)
+
+
+def _last(role: str, *operands: np.ndarray) -> list[jax.Array]:
+    pairs = zip(operands, OPERANDS[role], strict=True)
+    return [jnp.asarray(arrange(v, operand, "channels_last")) for v, operand in pairs]
+
+
+def _first(operand: str, v: jax.Array) -> np.ndarray:
+    space = tuple(range(v.ndim - 2))
+    last = (v.ndim - 1, v.ndim - 2)
+    after = tuple(axis + 1 for axis in space)
+    return np.transpose(
+        v, (*last, *space) if operand == "kernel" else (0, last[0], *after)
+    )
+
+
+@over_cases()
+@over_roles
+def test_refusals_and_scratch(role: str, case: Case) -> None:
+    for lowering in LOWERINGS.values():
+        if role not in lowering.roles:
+            continue
+        asked = described(case, role, np.float32)
+        reason = lowering.refuse(asked)
+        assert reason is None or (isinstance(reason, str) and reason)
+        if reason is None:
+            scratch = lowering.scratch(asked)
+            assert isinstance(scratch, int)
+            assert scratch >= 0
+
+
+def test_names_and_roles() -> None:
+    assert LOWERINGS["xla"].roles.keys() == {"output", "input", "kernel"}
+    for name, lowering in LOWERINGS.items():
+        assert lowering.name == name
+        assert lowering.summary
+        assert lowering.roles.keys() <= {"output", "input", "kernel"}
+
+
+def test_xla_refuses_nothing() -> None:
+    for case in CASES:
+        for role in OPERANDS:
+            assert LOWERINGS["xla"].refuse(described(case, role, np.float32)) is None
+
+
+# What XLA is given --------------------------------------------------------------------
+
+CANONICAL = {1: "b0f_0io->b0f", 2: "b01f_01io->b01f", 3: "b012f_012io->b012f"}
+
+LOOPS = {
+    "scan": lambda f, a, b: jax.lax.scan(lambda c, v: (c, f(v, b)), 0, a)[1],
+    "map": lambda f, a, b: jax.lax.map(lambda v: f(v, b), a),
+    "cond": lambda f, a, b: jax.lax.cond(
+        a.sum() > 0, f, lambda v, b: -f(v, b), a[0], b
+    ),
+}
+
+
+def convolutions(hlo: str) -> list[str]:
+    return [line for line in hlo.splitlines() if " convolution(" in line]
+
+
+def labels(hlo: str) -> set[str]:
+    found = {re.search(r"dim_labels=([^\s,]+)", line) for line in convolutions(hlo)}
+    return {match.group(1) for match in found if match}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("name", ["line", "strided", "many channels", "volume strided"])
+@over_roles
+def test_loops_hold_only_the_fast_order(
+    role: str, name: str, loop: str, rng: np.random.Generator
+) -> None:
+    """XLA on a CPU puts convolutions into this order in the entry computation only."""
+    case = named(name)[0]._replace(n=2, groups=1)
+    spec = case.spec(role, "channels_first", np.float32, "xla")
+    a, b = case.operands(role, rng, np.float32)
+    looped = jax.jit(lambda a, b: LOOPS[loop](lambda a, b: contract(a, b, spec), a, b))
+    lowered = looped.lower(jnp.stack([a, 2 * a]), jnp.asarray(b))
+    assert labels(lowered.as_text(dialect="hlo")) == {CANONICAL[case.ndim]}
+    assert labels(lowered.compile().as_text()) == {CANONICAL[case.ndim]}
+
+
+OTHERS = [(name, role) for name, role in PAIRS if name != "xla"]
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "case"),
+    [
+        *accepted(CASES, np.float32, [("xla", role) for role in OPERANDS]),
+        *accepted(named(*BEYOND), np.float32, OTHERS),
+    ],
+)
+def test_no_negative_padding(name: str, role: str, case: Case) -> None:
+    """Not in a convolution; elsewhere not low together with zeros in between."""
+    spec = case.spec(role, "channels_first", np.float32, name)
+    shapes = [jax.ShapeDtypeStruct(case.shape(v), np.float32) for v in OPERANDS[role]]
+    lowered = jax.jit(lambda a, b: contract(a, b, spec)).lower(*shapes)
+    hlo = lowered.as_text(dialect="hlo")
+    found = convolutions(hlo)
+    assert not any(re.search(r"pad=\S*-", line) for line in found)
+    assert not re.search(r"padding=\S*-\d+_-?\d+_[1-9]", hlo)
+    if name == "xla":
+        none_read = case.name in ("only padding", "past the input") or case.n == 0
+        assert len(found) == (0 if none_read else 1)
+
+
+@pytest.mark.parametrize("half", [jnp.bfloat16, np.float16])
+@pytest.mark.parametrize(
+    ("name", "role", "case"), accepted(named("plane", "depthwise"), jnp.bfloat16)
+)
+def test_halves_are_added_up_in_float32(
+    name: str, role: str, case: Case, half: Any
+) -> None:
+    """XLA on a CPU does so unasked, other devices do not: hence what it is asked."""
+    spec = case.spec(role, "channels_last", half, name)
+    shapes = [
+        arrange(np.empty(case.shape(v)), v, "channels_last").shape
+        for v in OPERANDS[role]
+    ]
+    lowered = jax.jit(lambda a, b: contract(a, b, spec)).lower(
+        *(jax.ShapeDtypeStruct(shape, half) for shape in shapes)
+    )
+    kinds = ["convolution", "dot", "reduce", "select-and-scatter"]
+    if name != "matrix":  # adds in building its matrix, where a place has one weight
+        kinds += ["add", "scatter"]
+    sums = rf"= (\w+)\[\S* (?:{'|'.join(kinds)})\("
+    found = re.findall(sums, lowered.as_text(dialect="hlo"))
+    assert found
+    assert not {"bf16", "f16"} & set(found)
