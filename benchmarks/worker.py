@@ -130,7 +130,7 @@ def main() -> None:
                 answer = method(**request)
             except Exception as error:  # told to the driver, which goes on
                 first, *_ = str(error).splitlines() or [""]
-                answer = {"error": f"{type(error).__name__}: {first}"}
+                answer = {"error": f"{type(error).__name__}: {first[:100]}"}
             time.sleep(SETTLE_S)
             answers.write(json.dumps(answer) + "\n")
 

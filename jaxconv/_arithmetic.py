@@ -52,7 +52,8 @@ def conv_output_size(
     1.01, 2.02, 4.01.
     """
     i, k = _sizes(input_size=input_size, kernel_size=kernel_size)
-    geometry, _ = Windows.read(len(k), stride, padding, dilation, "zeros").conv(i, k)
+    windows = Windows.read(len(k), stride, padding, dilation, "zeros", "kernel_size")
+    geometry, _ = windows.conv(i, k)
     return _like(geometry.output, input_size, kernel_size)
 
 
@@ -134,6 +135,9 @@ def receptive_field(layers: Sequence[Mapping[str, int]]) -> ReceptiveField:
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
     networks", Distill 2019; claim 4.02 (erratum).
     """
+    if not can.is_sequence(layers):
+        rule = "is not a sequence of layers"
+        can.fail("layers", layers, rule, "Write [dict(kernel=3), ...]", TypeError)
     size, stride, start = 1, 1, 0
     for index, layer in enumerate(layers):
         k, s, d, lo = _layer(f"layers[{index}]", layer)
@@ -235,7 +239,7 @@ def cost(
         "input" if transposed else "output",
         can.shape("x_shape", x_shape),
         can.shape("kernel_shape", kernel_shape),
-        dtype,
+        can.as_dtype("dtype", dtype),
         stride=stride,
         padding=padding,
         dilation=dilation,

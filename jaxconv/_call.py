@@ -103,9 +103,9 @@ def read_setup(
     first = arranged == "channels_first"
     window = kernel_shape[2:] if first else kernel_shape[:-2]
     space = shape[2:] if first else shape[1:-1]
-    can.kernel_not_empty(window)
-    can.space_not_empty(space, x_shape, name)
     channels = shape[1 if first else -1]
+    can.window_not_empty(window, kernel_shape)
+    can.space_not_empty(space, (shape[0], channels), (name, x_shape))
     outputs, wanted, why = _channels(role, kernel_shape, groups, arranged)
     if channels != wanted:
         rule = f"has {channels} channels in layout={layout!r}, but {why}"
@@ -131,7 +131,7 @@ def _channels(
     """
     o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
     side = "output" if role == "output" else "input"
-    can.groups_divide(f"{side} channels of the kernel", o, groups)
+    can.groups_divide(side, o, groups, kernel)
     outputs, wanted = (o, c * groups) if role == "output" else (c * groups, o)
     if outputs == 0:
         rule = "gives no output channels"

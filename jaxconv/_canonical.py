@@ -50,32 +50,34 @@ def layout(value: Any) -> Layout:
 # Integers -----------------------------------------------------------------------------
 
 
-def integer(name: str, value: Any, least: int) -> int:
+def integer(name: str, value: Any, least: int, whole: Any = None) -> int:
+    """An int of at least ``least``; an error shows ``whole``, what it is a part of."""
+    got, part = (value, "") if whole is None else (whole, f"{value!r} ")
     if isinstance(value, bool | np.bool_):
-        fail(name, value, "is a bool", "Write an int", TypeError)
+        fail(name, got, f"{part}is a bool", "Write an int", TypeError)
     try:
         number = operator.index(value)
     except jax.errors.JAXTypeError:
-        rule = "is traced, but sizes must be known"
-        fail(name, value, rule, "Write an int", TypeError)
+        rule = f"{part}is traced, but sizes must be known"
+        fail(name, got, rule, "Write an int", TypeError)
     except TypeError:
-        fail(name, value, "is not an int", "Write an int", TypeError)
+        fail(name, got, f"{part}is not an int", "Write an int", TypeError)
     if number < least:
-        fail(name, value, f"must be at least {least}", f"Write an int >= {least}")
+        fail(name, got, f"{part}must be at least {least}", f"Write an int >= {least}")
     return number
 
 
 def is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(
-        value, str | bytes
-    )
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
     """An int for all axes, or one per spatial axis."""
     if not is_sequence(value):
         return (integer(name, value, least),) * ndim
-    entries = tuple(integer(name, entry, least) for entry in value)
+    entries = tuple(integer(name, entry, least, value) for entry in value)
     if len(entries) != ndim:
         _wrong_length(name, value, ndim)
     return entries
@@ -123,7 +125,7 @@ def _pair(value: Any, entry: Any) -> tuple[int, int]:
             rule,
             "Write a pair for every axis, or an int for every axis",
         )
-    lo, hi = (integer("padding", p, 0) for p in entry)
+    lo, hi = (integer("padding", p, 0, value) for p in entry)
     return lo, hi
 
 
@@ -190,6 +192,13 @@ def same_dtype(**arrays: jax.Array | None) -> None:
             )
 
 
+def as_dtype(name: str, value: Any) -> np.dtype:
+    try:
+        return np.dtype(value)
+    except TypeError:
+        fail(name, value, "is not a dtype", "Write e.g. jax.numpy.float32", TypeError)
+
+
 def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
     """The operands' own type; integers at least 32 bits wide, so that none wraps."""
     dtype = np.dtype(dtype)
@@ -199,12 +208,7 @@ def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
             return np.dtype(np.uint32 if unsigned else np.int32)
         return dtype
     name = "preferred_element_type"
-    try:
-        wanted = np.dtype(preferred)
-    except TypeError:
-        fail(
-            name, preferred, "is not a dtype", "Write e.g. jax.numpy.float32", TypeError
-        )
+    wanted = as_dtype(name, preferred)
     if not _holds(wanted, dtype):
         rule = f"cannot hold sums of {dtype.name}"
         fail(
@@ -218,13 +222,20 @@ def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
 
 
 def _holds(wanted: np.dtype, dtype: np.dtype) -> bool:
-    if wanted.itemsize < dtype.itemsize:
-        return False
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return jnp.issubdtype(wanted, jnp.complexfloating)
-    if jnp.issubdtype(dtype, jnp.floating):
+    """Whether no sum of products of ``dtype`` loses its kind or its digits."""
+    if jnp.issubdtype(dtype, jnp.integer):
+        if jnp.issubdtype(wanted, jnp.integer):
+            return wanted.itemsize >= 4 and np.can_cast(dtype, wanted)
         return jnp.issubdtype(wanted, jnp.inexact)
-    return jnp.issubdtype(wanted, jnp.number)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.issubdtype(wanted, jnp.complexfloating) and np.can_cast(
+            dtype, wanted
+        )
+    if not jnp.issubdtype(wanted, jnp.inexact):
+        return False
+    bits, least = jnp.finfo(wanted).bits, jnp.finfo(dtype).bits
+    same = wanted == dtype or jnp.issubdtype(wanted, jnp.complexfloating)
+    return bits >= least if same else bits > least
 
 
 def precision(value: Any) -> Any:
@@ -234,6 +245,8 @@ def precision(value: Any) -> Any:
     if is_sequence(value):
         if len(value) != 2:
             fail("precision", value, "is not a pair", "Write one precision, or two")
+        if any(is_sequence(entry) for entry in value):
+            fail("precision", value, "is nested", "Write one precision, or two")
         return tuple(_one_precision(value, entry) for entry in value)
     return _one_precision(value, value)
 
@@ -241,7 +254,7 @@ def precision(value: Any) -> Any:
 def _one_precision(value: Any, entry: Any) -> lax.Precision:
     try:
         return lax.Precision(entry)
-    except ValueError:
+    except (ValueError, TypeError):
         known = '"default", "high", "highest" or a jax.lax.Precision'
         fail("precision", value, "is not a precision", f"Write {known}")
 
@@ -253,7 +266,7 @@ def shape(name: str, value: Any) -> Ints:
     """A shape that came as an argument."""
     if not is_sequence(value):
         fail(name, value, "is not a shape", "Write a tuple of ints", TypeError)
-    return tuple(integer(name, size, 0) for size in value)
+    return tuple(integer(name, size, 0, value) for size in value)
 
 
 def spatial_rank(kernel: Sequence[int]) -> int:
@@ -278,33 +291,36 @@ def bias_shape(bias: jax.Array | None, channels: int) -> None:
         fail("bias.shape", bias.shape, rule, f"Write bias.reshape({channels})")
 
 
-def space_not_empty(space: Sequence[int], x: Sequence[int], name: str) -> None:
-    if 0 in space:
-        rule = "has a spatial axis of size zero; only the batch may be empty"
+def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> None:
+    """Space may be empty where batch or channels are, as in PyTorch."""
+    name, x = shape
+    if 0 in space and 0 not in rest:
+        rule = "has a spatial axis of size zero; only batch and channels may be empty"
         fail(name, tuple(x), rule, "Leave the call out for empty input")
 
 
-def kernel_not_empty(window: Sequence[int], name: str = "kernel") -> None:
+def window_not_empty(window: Sequence[int], kernel: Sequence[int]) -> None:
     if 0 in window:
-        rule = "the window has an axis of size zero"
-        fail(
-            f"{name}.shape", tuple(window), rule, "Give every axis at least one weight"
-        )
+        rule = f"the window {tuple(window)} has an axis of size zero"
+        fail("kernel.shape", tuple(kernel), rule, "Give every axis at least one weight")
 
 
-def groups_divide(name: str, channels: int, groups: int) -> None:
-    if channels % groups or channels < groups:
-        rule = f"does not divide the {channels} {name}"
+def groups_divide(side: str, channels: int, groups: int, kernel: Sequence[int]) -> None:
+    if channels == 0:
+        rule = f"has no {side} channels"
+        fail("kernel.shape", tuple(kernel), rule, "Give at least one per group")
+    if channels % groups:
+        rule = f"does not divide the kernel's {channels} {side} channels"
         fail("groups", groups, rule, f"Choose groups that divide {channels}")
 
 
-def kernel_fits(i: Ints, k: Ints, d: Ints, pads: Pairs) -> None:
+def kernel_fits(i: Ints, k: Ints, d: Ints, pads: Pairs, name: str) -> None:
     for axis, (size, taps, rate, (lo, hi)) in enumerate(
         zip(i, k, d, pads, strict=True)
     ):
         if geo.span(taps, rate) > size + lo + hi:
             fail(
-                "kernel",
+                name,
                 k,
                 f"spans {geo.span(taps, rate)} on spatial axis {axis} (dilation {rate})"
                 f", more than the padded input's {size + lo + hi}",

@@ -25,6 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxconv import _plan
+from jaxconv._lowerings._base import accumulator
 from jaxconv._spec import GROUPED, LETTERS, Case, Letter, Role, Spec
 
 contract_p = Primitive("jaxconv_contract")
@@ -165,7 +166,7 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
     sizes, shape = spec.sizes(a.shape, b.shape), spec.result_shape(a.shape, b.shape)
     if 0 in (*a.shape, *b.shape, *shape):
         return jnp.zeros(shape, spec.dtype)
-    dtype = np.promote_types(a.dtype, b.dtype)
+    dtype = operand_dtype(a.dtype, b.dtype, spec)
     case = Case(spec, sizes, dtype)
     lowering = _plan.choose(case, platform).lowering
     a, b = (
@@ -175,6 +176,14 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
     with jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
         out = lowering.roles[spec.role](a, b, spec)
     return out.astype(spec.dtype).transpose(spec.from_last(spec.role))
+
+
+def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
+    """The type to contract in: the result's, where that is wider than the sums."""
+    dtype = np.promote_types(a, b)
+    sums = accumulator(dtype)
+    kept = sums == spec.dtype or np.promote_types(sums, spec.dtype) == sums
+    return dtype if kept else spec.dtype
 
 
 def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:

@@ -66,17 +66,18 @@ def unfold(
     image = x if has_batch else x[None]
     first = arranged == "channels_first"
     space = image.shape[2:] if first else image.shape[1:-1]
-    can.space_not_empty(image.shape[1:], x.shape, "x.shape")
-    windows = Windows.read(len(window), stride, padding, dilation, "zeros")
-    geometry, _ = windows.conv(space, window)
+    if 0 in image.shape[1:]:
+        rule = "has a channel or spatial axis of size zero; only the batch may be empty"
+        can.fail("x.shape", x.shape, rule, "Leave the call out for empty input")
+    geometry = _geometry(space, window, stride, padding, dilation)
     last = jnp.moveaxis(image, 1, -1) if first else image
     with jax.named_scope("jaxconv.unfold"):
-        patches = _patches(last, geometry)  # (n, positions, taps, c)
-        out = patches.reshape(*patches.shape[:2], -1)
+        patches = _patches(last, geometry)
+        n, positions, taps, c = patches.shape
         if first:
-            out = patches.transpose(0, 3, 2, 1).reshape(
-                image.shape[0], -1, patches.shape[1]
-            )
+            out = patches.transpose(0, 3, 2, 1).reshape(n, c * taps, positions)
+        else:
+            out = patches.reshape(n, positions, taps * c)
     return out if has_batch else out[0]
 
 
@@ -121,9 +122,7 @@ def fold(
     u = can.array("u", u)
     window, arranged = _window(kernel_size), can.layout(layout)
     space = can.ints("output_size", output_size, len(window), 1)
-    geometry, _ = Windows.read(len(window), stride, padding, dilation, "zeros").conv(
-        space, window
-    )
+    geometry = _geometry(space, window, stride, padding, dilation)
     columns, has_batch = _columns(u, geometry, arranged == "channels_first")
     channels = _channels(columns, geometry, arranged == "channels_first")
     shape = (*geometry.input, channels)
@@ -153,6 +152,11 @@ def _window(kernel_size: Any) -> Ints:
             "kernel_size", kernel_size, "is empty", "Write one int per spatial axis"
         )
     return can.ints("kernel_size", kernel_size, ndim, 1)
+
+
+def _geometry(space: Ints, window: Ints, s: Any, p: Any, d: Any) -> Geometry:
+    windows = Windows.read(len(window), s, p, d, "zeros", "kernel_size")
+    return windows.conv(space, window)[0]
 
 
 def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
@@ -192,7 +196,9 @@ def _columns(u: jax.Array, geometry: Geometry, first: bool) -> tuple[jax.Array, 
 
 def _channels(columns: jax.Array, geometry: Geometry, first: bool) -> int:
     rows = columns.shape[-2 if first else -1]
-    if rows == 0 or rows % geometry.taps:
+    if rows == 0:
+        can.fail("u.shape", columns.shape, "has no channels", "Give at least one")
+    if rows % geometry.taps:
         rule = f"has {rows} values per window, not a multiple of the window's "
         rule += f"{math.prod(geometry.kernel)} taps"
         can.fail("u.shape", columns.shape, rule, "Check kernel_size and layout")

@@ -147,6 +147,10 @@ def admit(
     """The spec with the asked-for lowering, or an error that says why it cannot be."""
     if implementation is None:
         return spec
+    if implementation in LOWERINGS and implementation not in lowerings(spec.role):
+        rule = f"does not compute the role {spec.role!r}"
+        remedy = f"Write one of {', '.join(map(repr, lowerings(spec.role)))}"
+        can.fail("implementation", implementation, rule, remedy)
     can.choice("implementation", implementation, lowerings(spec.role))
     spec = replace(spec, lowering=implementation)
     case = Case(spec, spec.sizes(image, kernel), np.dtype(dtype))

@@ -64,11 +64,15 @@ def depthwise_conv(
     ndim = can.spatial_rank(kernel.shape)
     can.has_batch(x.shape, ndim)
     channels = x.shape[-ndim - 1 if first else -1]
-    if kernel.shape[1 if first else -2] != 1 or not channels:
-        rule = (
-            f"must have one input channel per kernel, for the {channels} channels of x"
-        )
-        remedy = "Write (C*m, 1, *window), channels last (*window, 1, C*m)"
+    kernels, depth = (kernel.shape[axis] for axis in ((0, 1) if first else (-1, -2)))
+    remedy = "Write (C*m, 1, *window), channels last (*window, 1, C*m)"
+    if not channels:
+        can.fail("x.shape", x.shape, "has no channels", "Give at least one")
+    if depth != 1:
+        rule = f"has {depth} input channels, but a depthwise kernel has 1"
+        can.fail("kernel.shape", kernel.shape, rule, remedy)
+    if kernels % channels or not kernels:
+        rule = f"has {kernels} kernels, not a multiple of the {channels} channels of x"
         can.fail("kernel.shape", kernel.shape, rule, remedy)
     return conv(
         x,
@@ -196,6 +200,9 @@ def separable_conv(
 
     Source: Chollet, arXiv:1610.02357; claims 0.15, 4.06.
     """
+    x, pointwise_kernel = can.array("x", x), can.array("kernel", pointwise_kernel)
+    bias = None if bias is None else can.array("bias", bias)
+    can.same_dtype(x=x, pointwise_kernel=pointwise_kernel, bias=bias)
     common: dict[str, Any] = {
         "layout": layout,
         "implementation": implementation,
@@ -211,4 +218,7 @@ def separable_conv(
         padding_mode=padding_mode,
         **common,
     )
-    return pointwise_conv(middle, pointwise_kernel, bias, **common)
+    # The first step may return a wider type than it took: int32 for int8, say.
+    kernel = pointwise_kernel.astype(middle.dtype)
+    bias = None if bias is None else bias.astype(middle.dtype)
+    return pointwise_conv(middle, kernel, bias, **common)

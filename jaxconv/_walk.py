@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
-import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
 
-from jaxconv._contract import contract_p
+from jaxconv._contract import contract_p, operand_dtype
 from jaxconv._spec import Case, Shape
 
 
@@ -33,7 +32,7 @@ def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Found]:
         if eqn.primitive is contract_p:
             a, b = (cast(Any, v.aval) for v in eqn.invars)
             spec = eqn.params["spec"]
-            dtype = np.promote_types(a.dtype, b.dtype)
+            dtype = operand_dtype(a.dtype, b.dtype, spec)
             case = Case(spec, spec.sizes(a.shape, b.shape), dtype)
             yield Found(case, (a.shape, b.shape), times)
         inner = times

@@ -19,23 +19,31 @@ class Windows:
     dilation: Ints
     padding: can.PaddingLike
     mode: str
+    kernel: str = "kernel"  # what the user calls the window
 
     @classmethod
     def read(
-        cls, ndim: int, stride: Any, padding: Any, dilation: Any, mode: Any
+        cls,
+        ndim: int,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        mode: Any,
+        kernel: str = "kernel",
     ) -> Windows:
         return cls(
             can.ints("stride", stride, ndim, 1),
             can.ints("dilation", dilation, ndim, 1),
             padding,
             can.choice("padding_mode", mode, can.PADDING_MODES),
+            kernel,
         )
 
     def conv(self, i: Ints, k: Ints) -> tuple[Geometry, Pairs]:
         """The geometry on an input of size i, and what to pad by hand beforehand."""
         s, d = self.stride, self.dilation
         pads = can.padding(self.padding, i, k, s, d)
-        can.kernel_fits(i, k, d, pads)
+        can.kernel_fits(i, k, d, pads, self.kernel)
         o = tuple(map(geo.output_size, i, k, s, d, *zip(*pads, strict=True)))
         return self._place(i, k, o, pads)
 
@@ -117,5 +125,7 @@ def _size_beyond(size: Any, least: Ints, s: Ints) -> Ints:
     beyond = tuple(a - b for a, b in zip(wanted, least, strict=True))
     if any(not 0 <= a < b for a, b in zip(beyond, s, strict=True)):
         rule = f"must be between {least} and {most}, spatial axes only"
-        can.fail("output_size", size, rule, "Choose a size in that range")
+        if least == most:
+            rule = f"must be {least}, spatial axes only"
+        can.fail("output_size", size, rule, "Choose such a size, or leave it out")
     return beyond

@@ -164,7 +164,7 @@ ALLOWED = [
     ("complex64", "complex128"),
     ("int8", "int32"),
     ("int8", "float32"),
-    ("int8", "int16"),
+    ("int8", "int64"),
     ("uint8", "int32"),
     ("int32", "int64"),
 ]
@@ -177,6 +177,11 @@ REFUSED = [
     ("complex128", "complex64"),
     ("int32", "int16"),
     ("int8", "bool"),
+    ("int8", "int8"),
+    ("int8", "int16"),
+    ("int8", "uint32"),
+    ("int32", "uint32"),
+    ("float16", "bfloat16"),
 ]
 
 

@@ -164,14 +164,17 @@ ARRAYS = {
     "bias shape": conv(
         "bias.shape=(1,)", "exactly shape (4,)", "bias.reshape(4)", bias=draw(1)
     ),
-    "empty space": conv("x.shape=", "0", "size zero", "batch may be empty", x=draw(2,
-    3, 0)),
+    "empty space": conv(
+        "x.shape=", "0", "size zero", "may be empty", x=draw(2, 3, 0)
+    ),
     "empty kernel": conv(
-        "kernel.shape=", "0", "window has an axis of size zero", "at least one weight",
+        "kernel.shape=(4, 3, 0)", "the window (0,)", "axis of size zero",
+        "at least one weight",
         kernel=draw(4, 3, 0),
     ),
     "groups": conv(
-        "groups=3", "does not divide the 4 output channels", "divide 4", groups=3
+        "groups=3", "does not divide the kernel's 4 output channels", "divide 4",
+        groups=3
     ),
     "kernel too large": conv(
         "kernel", "2", "spans 8", "axis 0", "dilation 7", "padded input's 7",
@@ -210,7 +213,7 @@ TRANSPOSED = {
         output_padding=1, padding="SAME", stride=2,
     ),
     "size out of range": turned(
-        "output_size=14", "(15,)", "(16,)", "spatial", "in that range", output_size=14,
+        "output_size=14", "(15,)", "(16,)", "spatial", "such a size", output_size=14,
         stride=2,
         dilation=2, kernel=draw(3, 4, 2),
     ),
@@ -218,7 +221,9 @@ TRANSPOSED = {
         "kernel.shape=(3, 0, 2)", "no output channels", "at least one", kernel=draw(3,
         0, 2)
     ),
-    "groups": turned("groups=2", "does not divide the 3 input channels", groups=2),
+    "groups": turned(
+        "groups=2", "does not divide the kernel's 3 input channels", groups=2
+    ),
     "channels": turned(
         "x.shape=(2, 3, 7)", "3 channels", "undone, puts out 4", "4 channels",
         kernel=draw(4, 2, 2),
@@ -285,11 +290,12 @@ PATCHES = {
 VARIANTS = {
     "depthwise": value(
         jaxconv.depthwise_conv, LINE, KERNEL,
-        says=("kernel.shape=(4, 3, 2)", "one input channel", "3 channels of x",
+        says=("kernel.shape=(4, 3, 2)", "has 3 input channels", "kernel has 1",
         "(C*m, 1, *window)"),
     ),
     "depthwise multiple": value(
-        jaxconv.depthwise_conv, LINE, draw(4, 1, 2), says=("4",)
+        jaxconv.depthwise_conv, LINE, draw(4, 1, 2),
+        says=("kernel.shape=(4, 1, 2)", "4 kernels", "multiple of the 3 channels"),
     ),
     "pointwise": value(
         jaxconv.pointwise_conv, LINE, KERNEL,
@@ -403,3 +409,55 @@ def test_any_whole_number_is_an_int(two: Any) -> None:
     y = jaxconv.conv(LINE, KERNEL, stride=two, padding=(two,), dilation=[two])
     want = jaxconv.conv(LINE, KERNEL, stride=2, padding=2, dilation=2)
     np.testing.assert_array_equal(y, want)
+
+
+LATER = {
+    "pair shows the whole": (
+        lambda: jaxconv.conv(LINE, KERNEL, padding=[(1, -2)]),
+        r"padding=\[\(1, -2\)\]: -2 must be at least 0",
+    ),
+    "no output channels": (
+        lambda: jaxconv.conv(LINE, draw(0, 3, 2)),
+        r"kernel.shape=\(0, 3, 2\): has no output channels",
+    ),
+    "name of another role": (
+        lambda: jaxconv.conv(LINE, KERNEL, implementation="scatter"),
+        "implementation='scatter': does not compute the role 'output'",
+    ),
+    "size arithmetic names kernel_size": (
+        lambda: jaxconv.conv_output_size(3, 5),
+        r"kernel_size=\(5,\): spans 5",
+    ),
+    "unfold names kernel_size": (
+        lambda: jaxconv.unfold(draw(2, 3, 4, 5), 6),
+        r"kernel_size=\(6, 6\): spans 6",
+    ),
+    "unfold without channels": (
+        lambda: jaxconv.unfold(draw(2, 0, 4, 5), 2),
+        r"x.shape=\(2, 0, 4, 5\): has a channel or spatial axis of size zero",
+    ),
+    "fold without channels": (
+        lambda: jaxconv.fold(draw(2, 0, 12), (4, 5), 2),
+        r"u.shape=\(2, 0, 12\): has no channels",
+    ),
+    "one legal size": (
+        lambda: jaxconv.conv_transpose(draw(2, 4, 7), KERNEL, output_size=9),
+        r"output_size=9: must be \(8,\), spatial axes only",
+    ),
+    "layers": (lambda: jaxconv.receptive_field(3), "layers=3: is not a sequence"),
+    "dtype": (
+        lambda: jaxconv.cost((3, 7), (4, 3, 2), dtype="x"),
+        "dtype='x': is not a dtype",
+    ),
+    "nested precision": (
+        lambda: jaxconv.conv(LINE, KERNEL, precision=[["high"], "high"]),
+        "precision=.*: is nested",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_message_says_what_came_in_full(name: str) -> None:
+    call, text = LATER[name]
+    with pytest.raises((ValueError, TypeError), match=text):
+        call()
