@@ -105,7 +105,8 @@ def read_setup(
     space = shape[2:] if first else shape[1:-1]
     channels = shape[1 if first else -1]
     can.window_not_empty(window, kernel_shape)
-    can.space_not_empty(space, (shape[0], channels), (name, x_shape))
+    rest = (shape[0], channels) if role == "output" else ()
+    can.space_not_empty(space, rest, (name, x_shape))
     outputs, wanted, why = _channels(role, kernel_shape, groups, arranged)
     if channels != wanted:
         rule = f"has {channels} channels in layout={layout!r}, but {why}"

@@ -292,7 +292,7 @@ def bias_shape(bias: jax.Array | None, channels: int) -> None:
 
 
 def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> None:
-    """Space may be empty where batch or channels are, as in PyTorch."""
+    """conv's space may be empty where its batch or channels are, as in PyTorch."""
     name, x = shape
     if 0 in space and 0 not in rest:
         rule = "has a spatial axis of size zero; only batch and channels may be empty"

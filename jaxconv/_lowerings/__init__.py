@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from jaxconv._lowerings import (
+    exchange,
+    grouped,
     matrix,
+    overlap_add,
+    polyphase,
+    product,
+    rows,
     scatter,
+    shift,
+    slices,
+    taps,
     transpose,
     vjp,
     window,
@@ -13,7 +22,21 @@ from jaxconv._lowerings import (
 )
 from jaxconv._lowerings._base import Lowering
 
-_MODULES = (xla, window, transpose, vjp, zero_insertion, scatter, matrix)
+_MODULES = (
+    *(
+        xla,
+        product,
+        shift,
+        grouped,
+        polyphase,
+        overlap_add,
+        rows,
+        slices,
+        taps,
+        exchange,
+    ),
+    *(window, transpose, vjp, zero_insertion, scatter, matrix),  # by hand
+)
 
 LOWERINGS: dict[str, Lowering] = {
     module.LOWERING.name: module.LOWERING for module in _MODULES

@@ -65,20 +65,17 @@ def cut(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
 
 
 def pad(v: jax.Array, low: Sequence[int], high: Sequence[int]) -> jax.Array:
-    """Zeros around the spatial axes (axes 1 to n), never a negative number of them."""
-    config = [
-        (0, 0, 0),
-        *((lo, hi, 0) for lo, hi in zip(low, high, strict=True)),
-        (0, 0, 0),
-    ]
+    """Zeros around axes 1 to n, never a negative number of them."""
+    config = [(0, 0, 0), *((lo, hi, 0) for lo, hi in zip(low, high, strict=True))]
+    config += [(0, 0, 0)] * (v.ndim - len(config))
     return lax.pad(v, jnp.zeros((), v.dtype), config)
 
 
 def frame(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
-    """Exactly what all windows read together: cut what none reads, pad with zeros."""
+    """Axes 1 to n as all windows read them: what none reads cut, zeros around."""
     if any(e.empty for e in extents):
-        size = (e.low + e.high + e.stop - e.start for e in extents)
-        return jnp.zeros((v.shape[0], *size, v.shape[-1]), v.dtype)
+        size = [e.low + e.high + e.stop - e.start for e in extents]
+        return jnp.zeros((v.shape[0], *size, *v.shape[len(size) + 1 :]), v.dtype)
     return pad(cut(v, extents), [e.low for e in extents], [e.high for e in extents])
 
 

@@ -1,0 +1,123 @@
+"""``grouped``: neighbouring groups merged into blocks, one dense convolution per block.
+
+A group of few channels is too narrow for a matrix product.  Several together, with
+zeros where kernel and input belong to different groups, waste work but run fast.
+For the kernel's gradient the dense gradient of the block is taken, and of it only the
+groups' own part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxconv._lowerings import overlap_add, rows, slices, taps, xla
+from jaxconv._lowerings._base import Compute, Lowering
+from jaxconv._spec import Case, Role, Spec
+
+WIDTH = 32  # channels a block has at least, on the wider side, where there are enough
+
+
+def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    return _by_blocks("output", x, w, spec)
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    return _by_blocks("input", y, w, spec)
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    groups = spec.groups
+    merged = merge(groups, x.shape[-1] // groups, y.shape[-1] // groups)
+    dense = replace(spec, groups=1)
+    parts = [
+        _own(_dense("kernel", dense, x.shape[0])(a, b, dense), merged)
+        for a, b in zip(
+            _cut(x, groups // merged), _cut(y, groups // merged), strict=True
+        )
+    ]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def merge(groups: int, c: int, o: int) -> int:
+    """How many groups make a block: the least divisor of them that is wide enough."""
+    divisors = (m for m in range(1, groups + 1) if groups % m == 0)
+    return next((m for m in divisors if m * max(c, o) >= WIDTH), groups)
+
+
+def _by_blocks(
+    role: Role,
+    image: jax.Array,
+    w: jax.Array,
+    spec: Spec,
+) -> jax.Array:
+    merged = merge(spec.groups, w.shape[-2], w.shape[-1] // spec.groups)
+    blocks = spec.groups // merged
+    dense = replace(spec, groups=1)
+    parts = [
+        _dense(role, dense, image.shape[0])(
+            part, _block_diagonal(kernel, merged), dense
+        )
+        for part, kernel in zip(_cut(image, blocks), _cut(w, blocks), strict=True)
+    ]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _dense(role: Role, spec: Spec, batch: int) -> Compute:
+    """The way to compute a block: as fast as the dense case with these dimensions."""
+    module = {1: rows, 2: xla}.get(spec.ndim, slices)
+    if role == "input" and max(spec.geometry.stride) > 1:
+        module = overlap_add
+    if role == "kernel" and spec.ndim == 1 and batch < 16:
+        module = taps  # xla contracts the batch as if it were channels
+    return module.LOWERING.roles[role]
+
+
+def _cut(v: jax.Array, blocks: int) -> list[jax.Array]:
+    return jnp.split(v, blocks, axis=-1)
+
+
+def _same_group(merged: int) -> np.ndarray:
+    return np.eye(merged, dtype=bool)[:, None, :, None]
+
+
+def _block_diagonal(w: jax.Array, merged: int) -> jax.Array:
+    """(*window, c, (g, o)) as the dense (*window, (g, c), (g, o))."""
+    *window, c, o = w.shape
+    wide = w.reshape(*window, 1, c, merged, o // merged)
+    wide = jnp.where(_same_group(merged), wide, jnp.zeros((), w.dtype))
+    return wide.reshape(*window, merged * c, o)
+
+
+def _own(w: jax.Array, merged: int) -> jax.Array:
+    """The inverse: of the dense kernel, what lies within the groups."""
+    *window, c, o = w.shape
+    wide = w.reshape(*window, merged, c // merged, merged, o // merged)
+    own = jnp.where(_same_group(merged), wide, jnp.zeros((), w.dtype)).sum(-4)
+    return own.reshape(*window, c // merged, o)
+
+
+def refuse(case: Case) -> str | None:
+    if case.groups == 1:
+        return "there is only one group"
+    return None
+
+
+def scratch(case: Case) -> int:
+    """Each block's parts of the images and of the result, and the wide kernel."""
+    merged = merge(case.groups, case.sizes.c, case.sizes.o)
+    return (
+        case.bytes("input") + case.bytes("output") + 2 * merged * case.bytes("kernel")
+    )
+
+
+LOWERING = Lowering(
+    "grouped",
+    "dense convolutions of blocks of neighbouring groups",
+    {"output": output, "input": input, "kernel": kernel},
+    refuse,
+    scratch,
+)

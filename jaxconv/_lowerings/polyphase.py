@@ -1,0 +1,112 @@
+"""``polyphase``: a transposed convolution of stride s as one convolution of stride 1.
+
+Result element m*s + r meets only the taps with t*d = r modulo s.  Each residue r is a
+small convolution; side by side, as output channels, they are one convolution, and its
+result is put in order by moving the residues from channels into space.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxconv._geometry import Axis, Geometry, Ints
+from jaxconv._lowerings import rows, slices, xla
+from jaxconv._lowerings._base import Lowering, pad
+from jaxconv._spec import Case, Spec
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    g = spec.geometry
+    plans = [Phases(axis) for axis in g.axes]
+    index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
+    y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
+    x = _conv(y, _phase_kernel(w, plans, spec), spec)
+    x = _depth_to_space(x, g.stride, spec.groups)
+    return x[
+        (
+            slice(None),
+            *(slice(p.crop, p.crop + i) for p, i in zip(plans, g.input, strict=True)),
+        )
+    ]
+
+
+class Phases:
+    """The residues of one axis, as windows of ``width`` over the padded y.
+
+    With u = p*s + t*d counted from the first padding element, residue u mod s of tap t
+    reads y[u // s - t*d // s].  ``size`` elements of each residue cover the input.
+    """
+
+    def __init__(self, axis: Axis):
+        self.stride, self.dilation = axis.s, axis.d
+        first = axis.lo // axis.s
+        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
+        self.crop = axis.lo - first * axis.s
+        self.width = (axis.span - 1) // axis.s + 1
+        self.low = max(0, self.width - 1 - first)
+        self.start = first - (self.width - 1) + self.low
+        self.high = max(0, first + self.size - axis.o)
+
+
+def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
+    """(*window, c, (g, o)) as (*width, o, (g, *residues, c)), turned by 180 degrees."""
+    n, groups = spec.ndim, spec.groups
+    zero = jnp.zeros((), w.dtype)
+    extra = [
+        (0, p.width * p.stride - p.dilation * (k - 1) - 1, p.dilation - 1)
+        for p, k in zip(plans, spec.geometry.kernel, strict=True)
+    ]
+    w = lax.pad(w, zero, [*extra, (0, 0, 0), (0, 0, 0)])
+    c, o = w.shape[-2], w.shape[-1] // groups
+    split = [size for p in plans for size in (p.width, p.stride)]
+    w = lax.rev(w.reshape(*split, c, groups, o), tuple(range(0, 2 * n, 2)))
+    widths, residues = range(0, 2 * n, 2), range(1, 2 * n, 2)
+    w = w.transpose(*widths, 2 * n + 2, 2 * n + 1, *residues, 2 * n)
+    return w.reshape(*(p.width for p in plans), o, -1)
+
+
+def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
+    """(n, *m, (g, *s, c)) as (n, m*s, ..., (g, c))."""
+    n, space = len(stride), x.shape[1:-1]
+    x = x.reshape(x.shape[0], *space, groups, *stride, -1)
+    pairs = [axis for a in range(n) for axis in (1 + a, n + 2 + a)]
+    x = x.transpose(0, *pairs, n + 1, 2 * n + 2)
+    merged = [m * s for m, s in zip(space, stride, strict=True)]
+    return x.reshape(x.shape[0], *merged, -1)
+
+
+def _conv(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """Stride 1, no padding."""
+    n, size = spec.ndim, x.shape[1:-1]
+    window = w.shape[:-2]
+    output = tuple(i - k + 1 for i, k in zip(size, window, strict=True))
+    g = Geometry(size, window, output, (1,) * n, (1,) * n, (0,) * n)
+    module = {1: rows, 2: xla}.get(n, slices)
+    return module.LOWERING.roles["output"](
+        x, w, replace(spec, role="output", geometry=g)
+    )
+
+
+def refuse(case: Case) -> str | None:
+    if math.prod(case.geometry.stride) == 1:
+        return "with stride 1 there is only one phase"
+    return None
+
+
+def scratch(case: Case) -> int:
+    """The padded argument, and the result before it is put in order."""
+    return case.bytes("output") * 2 + case.bytes("input") * 2
+
+
+LOWERING = Lowering(
+    "polyphase",
+    "one stride-1 convolution per residue of the stride, interleaved",
+    {"input": input},
+    refuse,
+    scratch,
+)

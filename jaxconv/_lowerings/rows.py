@@ -1,0 +1,52 @@
+"""``rows``: a 1-D convolution as a 2-D one of images one row high.
+
+XLA's fast convolution on a CPU has exactly two spatial dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+
+from jaxconv._geometry import Geometry
+from jaxconv._lowerings import xla
+from jaxconv._lowerings._base import Lowering
+from jaxconv._spec import Case, Role, Spec
+
+
+def _in_2d(role: Role) -> Callable[[jax.Array, jax.Array, Spec], jax.Array]:
+    def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
+        g = spec.geometry
+        one = Geometry(
+            (1, *g.input),
+            (1, *g.kernel),
+            (1, *g.output),
+            (1, *g.stride),
+            (1, *g.dilation),
+            (0, *g.low),
+        )
+        height = {operand: 0 if operand == "kernel" else 1 for operand in spec.operands}
+        a, b = (
+            v.reshape(*v.shape[: height[operand]], 1, *v.shape[height[operand] :])
+            for v, operand in zip((a, b), spec.operands, strict=True)
+        )
+        out = xla.LOWERING.roles[role](a, b, replace(spec, geometry=one))
+        return out.squeeze(0 if role == "kernel" else 1)
+
+    return compute
+
+
+def refuse(case: Case) -> str | None:
+    if case.spec.ndim != 1:
+        return f"it needs one spatial dimension, not {case.spec.ndim}"
+    return None
+
+
+LOWERING = Lowering(
+    "rows",
+    "a 1-D convolution as a 2-D one of height 1",
+    {role: _in_2d(role) for role in ("output", "input", "kernel")},
+    refuse,
+)
