@@ -27,10 +27,6 @@ class Setup(NamedTuple):
     pads: Pairs  # to be filled before the contraction; empty for zeros
     mode: str
 
-    @property
-    def first_space(self) -> int:
-        return 2 if self.spec.layout == "channels_first" else 1
-
     def pad(self, x: jax.Array) -> jax.Array:
         """x with what padding_mode puts around it; nothing to do for zeros."""
         if not self.pads:
@@ -39,7 +35,8 @@ class Setup(NamedTuple):
 
     def widths(self, rank: int) -> list[tuple[int, int]]:
         around = [(0, 0)] * rank
-        around[self.first_space : self.first_space + self.spec.ndim] = self.pads
+        lead = self.spec.lead
+        around[lead : lead + self.spec.ndim] = self.pads
         return around
 
 
@@ -58,7 +55,7 @@ class Call(NamedTuple):
         """Adds the bias and takes the batch axis off again."""
         if self.bias is not None:
             shape = [1] * y.ndim
-            shape[1 if self.setup.first_space == 2 else -1] = -1
+            shape[self.setup.spec.axis("output", "o")] = -1
             y = y + self.bias.astype(y.dtype).reshape(shape)
         return y if self.setup.has_batch else y[0]
 

@@ -169,13 +169,14 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
     dtype = operand_dtype(a.dtype, b.dtype, spec)
     case = Case(spec, sizes, dtype)
     lowering = _plan.choose(case, platform).lowering
-    a, b = (
-        v.astype(dtype).transpose(spec.to_last(operand))
-        for v, operand in zip((a, b), spec.operands, strict=True)
-    )
+    a, b = a.astype(dtype), b.astype(dtype)
     with jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
-        out = lowering.roles[spec.role](a, b, spec)
-    return out.astype(spec.dtype).transpose(spec.from_last(spec.role))
+        compute = lowering.roles[spec.role]
+        if lowering.native:
+            return compute(a, b, spec).astype(spec.dtype)
+        first, second = map(spec.to_last, spec.operands)
+        out = compute(a.transpose(first), b.transpose(second), spec)
+        return out.astype(spec.dtype).transpose(spec.from_last(spec.role))
 
 
 def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:

@@ -130,7 +130,7 @@ def conv_matrix(
 def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, column and flat kernel index (O, C/groups, taps) of every entry."""
     geometry, groups = setup.spec.geometry, setup.spec.groups
-    space = setup.shape[setup.first_space :][: geometry.ndim]
+    space = setup.shape[setup.spec.lead :][: geometry.ndim]
     reads = [axis_reads(axis) for axis in geometry.axes]
     if setup.pads:
         tables = (
@@ -142,7 +142,7 @@ def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     o = np.arange(setup.outputs)
     out, into = (v.reshape(-1, 1) for v in np.meshgrid(o, np.arange(c), indexing="ij"))
     source = out // (setup.outputs // groups) * c + into  # the input channel read
-    if setup.first_space == 2:
+    if setup.spec.lead == 2:
         rows = out * geometry.positions + found.row
         columns = source * math.prod(space) + found.column
     else:

@@ -75,6 +75,11 @@ class Spec:
     def ndim(self) -> int:
         return self.geometry.ndim
 
+    @property
+    def lead(self) -> int:
+        """How many axes of an image stand before space."""
+        return 2 if self.layout == "channels_first" else 1
+
     def axis(self, operand: Role, letter: Letter) -> int:
         """Where an operand of this layout keeps a letter."""
         if self.layout == "channels_first":

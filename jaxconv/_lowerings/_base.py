@@ -35,7 +35,8 @@ class Lowering:
 
     ``refuse`` gives the reason why a case cannot be computed this way, or None.
     ``scratch`` bounds the bytes it needs beside operands and result.  One ``by_hand``
-    is there to be looked at, and never planned.
+    is there to be looked at, and never planned.  A ``native`` one takes and returns the
+    layout of its spec instead of channels last.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Lowering:
     refuse: Callable[[Case], str | None] = _accepts
     scratch: Callable[[Case], int] = _no_scratch
     by_hand: bool = False
+    native: bool = False
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:
@@ -58,25 +60,30 @@ def accumulator(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
-def cut(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
-    """The stretch of each spatial axis (axes 1 to n) that is read at all."""
-    index = tuple(slice(e.start, e.stop) for e in extents)
-    return v[(slice(None), *index)]
+def cut(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
+    """Of each spatial axis, ``lead`` and those after it, what is read at all."""
+    index = (slice(e.start, e.stop) for e in extents)
+    return v[(*(slice(None),) * lead, *index)]
 
 
-def pad(v: jax.Array, low: Sequence[int], high: Sequence[int]) -> jax.Array:
-    """Zeros around axes 1 to n, never a negative number of them."""
-    config = [(0, 0, 0), *((lo, hi, 0) for lo, hi in zip(low, high, strict=True))]
-    config += [(0, 0, 0)] * (v.ndim - len(config))
+def pad(
+    v: jax.Array, low: Sequence[int], high: Sequence[int], lead: int = 1
+) -> jax.Array:
+    """Zeros around the axes from ``lead`` on, never a negative number of them."""
+    config = [(0, 0, 0)] * v.ndim
+    config[lead : lead + len(low)] = [(*p, 0) for p in zip(low, high, strict=True)]
     return lax.pad(v, jnp.zeros((), v.dtype), config)
 
 
-def frame(v: jax.Array, extents: Sequence[Extent]) -> jax.Array:
-    """Axes 1 to n as all windows read them: what none reads cut, zeros around."""
+def frame(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
+    """The axes from ``lead`` on as all windows read them: cut, and zeros around."""
     if any(e.empty for e in extents):
         size = [e.low + e.high + e.stop - e.start for e in extents]
-        return jnp.zeros((v.shape[0], *size, *v.shape[len(size) + 1 :]), v.dtype)
-    return pad(cut(v, extents), [e.low for e in extents], [e.high for e in extents])
+        return jnp.zeros(
+            (*v.shape[:lead], *size, *v.shape[lead + len(size) :]), v.dtype
+        )
+    low, high = [e.low for e in extents], [e.high for e in extents]
+    return pad(cut(v, extents, lead), low, high, lead)
 
 
 def spread(v: jax.Array, stride: Ints) -> jax.Array:

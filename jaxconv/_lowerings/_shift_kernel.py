@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,19 @@ UNROLLED_SUMS = 25
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[t] = sum over p of x[p*s + t*d - lo] * y[p], block by block of positions."""
+    x, y = x.transpose(spec.to_last("input")), y.transpose(spec.to_last("output"))
+    last = replace(spec, layout="channels_last")
+    return _kernel(x, y, last).transpose(spec.from_last("kernel"))
+
+
+def _kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """Channels last, where the sums run over whole vectors."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     multiplier = y.shape[-1] // spec.groups
 
     def images(x: jax.Array, y: jax.Array) -> jax.Array:
-        return _sum_of_products(repeat(frame(x, extents), multiplier), y, spec)
+        return _sum_of_products(repeat(frame(x, extents), multiplier, spec), y, spec)
 
     if x.shape[0] < 2 or x.size * x.dtype.itemsize < LARGE:
         w = images(x, y)
