@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -19,34 +18,29 @@ from jaxconv._spec import Spec
 ROWS = 32  # rows of a block whose products are added before anything is stored
 ROW_BYTES = 1 << 15
 UNROLLED_SUMS = 25
+LONGEST = 1024  # positions of a row that share a block
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[t] = sum over p of x[p*s + t*d - lo] * y[p], block by block of positions."""
-    x, y = x.transpose(spec.to_last("input")), y.transpose(spec.to_last("output"))
-    last = replace(spec, layout="channels_last")
-    return _kernel(x, y, last).transpose(spec.from_last("kernel"))
-
-
-def _kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Channels last, where the sums run over whole vectors."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    multiplier = y.shape[-1] // spec.groups
+    channels = y.shape[spec.axis("output", "o")]
 
     def images(x: jax.Array, y: jax.Array) -> jax.Array:
-        return _sum_of_products(repeat(frame(x, extents), multiplier, spec), y, spec)
+        x = repeat(frame(x, extents, spec.lead), channels // spec.groups, spec)
+        return _sum_of_products(x, y, spec)
 
     if x.shape[0] < 2 or x.size * x.dtype.itemsize < LARGE:
         w = images(x, y)
     else:
-        wide = accumulator(x.dtype)
         w, _ = lax.scan(
             lambda w, xy: (w + images(xy[0][None], xy[1][None]), None),
-            jnp.zeros((g.taps, y.shape[-1]), wide),
+            jnp.zeros((g.taps, channels), accumulator(x.dtype)),
             (x, y),
         )
-    return w.reshape(*g.kernel, 1, y.shape[-1])
+    w = w.reshape(*g.kernel, 1, channels)
+    return w.transpose(spec.from_last("kernel"))
 
 
 class Blocks:
@@ -82,59 +76,105 @@ def _even(size: int, most: int) -> int:
 
 
 def _sum_of_products(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    g = spec.geometry
-    wide = accumulator(x.dtype)
-    cuts = Blocks(g.output, y.shape[-1])
-    none = (0,) * g.ndim
-    x = pad(x, none, tuple(e * s for e, s in zip(cuts.excess, g.stride, strict=True)))
-    y = pad(y, none, cuts.excess)
-    # All places as int32, those of the channel axis included: strict promotion.
-    blocks = np.array(list(np.ndindex(x.shape[0], *cuts.counts, 1)), np.int32)
-    at_y = blocks * np.array((1, *cuts.block, 1), np.int32)
-    at_x = at_y * np.array((1, *g.stride, 1), np.int32)
-    reach = [
+    """(taps, channels), from the padded x, in a loop over blocks."""
+    g, lead = spec.geometry, spec.lead
+    channels = y.shape[spec.axis("output", "o")]
+    depth = _block_channels(channels, g.output, spec)
+    cuts = Blocks(g.output, depth)
+    x = pad(x, (0,) * g.ndim, _scaled(cuts.excess, g.stride), lead)
+    y = pad(y, (0,) * g.ndim, cuts.excess, lead)
+    reach = tuple(
         (b - 1) * s + (k - 1) * d + 1
         for b, s, k, d in zip(cuts.block, g.stride, g.kernel, g.dilation, strict=True)
-    ]
-    taps = np.array(list(np.ndindex(1, *g.kernel, 1)), np.int32)
-    taps = taps * np.array((1, *g.dilation, 1), np.int32)
-    one = (1,) * g.ndim
-    unrolled = len(taps) <= UNROLLED_SUMS
-    gathered = max(g.stride) > 1 or not unrolled
-    size = [1, *((b - 1) * s + 1 for b, s in zip(cuts.block, g.stride, strict=True))]
-    size.append(x.shape[-1])
-
-    def tap(x: jax.Array, y: jax.Array) -> jax.Array:
-        if gathered:  # copied first: the long loop is then over fixed, dense places
-            x = lax.optimization_barrier(window(x, none, cuts.block, g.stride))
-        products = (
-            window(x, start, cuts.inner, one) * window(y, start, cuts.inner, one)
-            for start in cuts.starts
-        )
-        return _add_up(functools.reduce(operator.add, products))
+    )
+    # Where blocks start: image, channel, and position.
+    counts = (x.shape[0], channels // depth, *cuts.counts)
+    at_y = np.array(list(np.ndindex(*counts)), np.int32)
+    at_y *= np.array((1, depth, *cuts.block), np.int32)
+    at_x = at_y * np.array((1, 1, *g.stride), np.int32)
 
     def add(
         total: jax.Array, at: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, None]:
-        xs = lax.dynamic_slice(x, at[0], (1, *reach, x.shape[-1])).astype(wide)
-        ys = lax.dynamic_slice(y, at[1], (1, *cuts.block, y.shape[-1]))
-        ys = ys.astype(wide)
-        if unrolled:
-            shifted = (lax.slice(xs, t, t + np.array(size)) for t in taps)
-            return total + jnp.stack([tap(v, ys) for v in shifted]), None
-        return total + lax.map(
-            lambda t: tap(lax.dynamic_slice(xs, t, size), ys), taps
-        ), None
+        xs = _block(x, at[0], (1, depth, *reach), spec)
+        ys = _block(y, at[1], (1, depth, *cuts.block), spec)
+        sums = _block_sums(xs, ys, cuts, spec)
+        if depth == channels:
+            return total + sums, None
+        place = (jnp.zeros_like(at[0][1]), at[0][1])
+        sums += lax.dynamic_slice(total, place, sums.shape)
+        return lax.dynamic_update_slice(total, sums, place), None
 
-    zeros = jnp.zeros((g.taps, y.shape[-1]), wide)
+    zeros = jnp.zeros((g.taps, channels), accumulator(x.dtype))
     return lax.scan(add, zeros, (jnp.asarray(at_x), jnp.asarray(at_y)))[0]
 
 
-def _add_up(v: jax.Array) -> jax.Array:
-    """Sum over all axes but the last, as a product with ones.
+def _block_channels(channels: int, output: Ints, spec: Spec) -> int:
+    """Channels of a block: all where they are innermost, else as many as make a row."""
+    if spec.layout == "channels_last":
+        return channels
+    most = max(1, ROW_BYTES // (4 * min(output[-1], LONGEST)))
+    return max(n for n in range(1, channels + 1) if channels % n == 0 and n <= most)
+
+
+def _block(v: jax.Array, at: jax.Array, size: Ints, spec: Spec) -> jax.Array:
+    """A block (image, channels, *positions), in the layout of the operands."""
+    order = (
+        [0, *range(2, v.ndim), 1]
+        if spec.layout == "channels_last"
+        else [*range(v.ndim)]
+    )
+    start, shape = [at[axis] for axis in order], [size[axis] for axis in order]
+    return lax.dynamic_slice(v, start, shape).astype(accumulator(v.dtype))
+
+
+def _block_sums(x: jax.Array, y: jax.Array, cuts: Blocks, spec: Spec) -> jax.Array:
+    """(taps, channels) of one block."""
+    g, lead = spec.geometry, spec.lead
+    none, one = (0,) * g.ndim, (1,) * g.ndim
+    taps = np.array(list(np.ndindex(*g.kernel)), np.int32)
+    taps *= np.array(g.dilation, np.int32)
+    unrolled = len(taps) <= UNROLLED_SUMS
+    size = tuple((b - 1) * s + 1 for b, s in zip(cuts.block, g.stride, strict=True))
+
+    def tap(x: jax.Array) -> jax.Array:
+        if max(g.stride) > 1 or not unrolled:
+            # Copied first: the long loop is then over fixed, dense places.
+            x = lax.optimization_barrier(window(x, none, cuts.block, g.stride, lead))
+        products = (
+            window(x, start, cuts.inner, one, lead)
+            * window(y, start, cuts.inner, one, lead)
+            for start in cuts.starts
+        )
+        return _add_up(functools.reduce(operator.add, products), spec)
+
+    if unrolled:
+        return jnp.stack(
+            [tap(window(x, tuple(t), size, one, lead)) for t in taps.tolist()]
+        )
+
+    def slice_and_tap(t: jax.Array) -> jax.Array:
+        zero = jnp.zeros((), t.dtype)
+        start, shape = [zero] * x.ndim, list(x.shape)
+        start[lead : lead + g.ndim] = list(t)
+        shape[lead : lead + g.ndim] = size
+        return tap(lax.dynamic_slice(x, start, shape))
+
+    return lax.map(slice_and_tap, jnp.asarray(taps))
+
+
+def _scaled(sizes: Ints, by: Ints) -> Ints:
+    return tuple(a * b for a, b in zip(sizes, by, strict=True))
+
+
+def _add_up(v: jax.Array, spec: Spec) -> jax.Array:
+    """Sum over all but the channels, as a product with ones.
 
     A plain sum would be fused with the products, and then runs along the wrong axis.
     """
-    v = v.reshape(-1, v.shape[-1])
-    ones = jnp.ones((1, v.shape[0]), v.dtype)
-    return jnp.dot(ones, v, precision=lax.Precision.HIGHEST)[0]
+    exact = lax.Precision.HIGHEST
+    if spec.layout == "channels_last":
+        v = v.reshape(-1, v.shape[-1])
+        return jnp.dot(jnp.ones((1, v.shape[0]), v.dtype), v, precision=exact)[0]
+    v = v.reshape(v.shape[1], -1)
+    return jnp.dot(v, jnp.ones((v.shape[1], 1), v.dtype), precision=exact)[:, 0]
