@@ -1,7 +1,7 @@
 # Every target installs what it needs into $(VENV) first, once.
 #   make test PYTHON=python3.12      another interpreter for the environment
 #   make test ARGS="-k stride"       more arguments for the command
-#   make demo VENV=/tmp/jaxconv      another place for the environment
+#   make demo VENV=../jaxconv-env   another place for the environment
 
 PYTHON ?= python3
 VENV ?= .venv
