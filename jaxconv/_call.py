@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -65,9 +66,52 @@ def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Cal
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     bias = None if bias is None else can.array("bias", bias)
     can.same_dtype(x=x, kernel=kernel, bias=bias)
-    setup = read_setup(role, x.shape, kernel.shape, x.dtype, **options)
+    setup = _setup(role, x.shape, kernel.shape, x.dtype, options)
     can.bias_shape(bias, setup.outputs)
     return Call(x if setup.has_batch else x[None], kernel, bias, setup)
+
+
+class _Options:
+    """Options as a cache key: with their types, since True == 1 == 1.0."""
+
+    __slots__ = ("key", "values")
+
+    def __init__(self, values: dict[str, Any]):
+        self.values = values
+        # Whether preferred_element_type may be 64 bits wide depends on the switch.
+        wide = cast(Any, jax.config).jax_enable_x64
+        self.key = (wide, *map(_typed, values.values()))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Options) and self.key == other.key
+
+
+def _typed(value: Any) -> Any:
+    if type(value) in (tuple, list):
+        return (type(value), *map(_typed, value))
+    return type(value), value
+
+
+def _setup(
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
+) -> Setup:
+    """`read_setup`, remembered: outside jit it would cost as much as the call."""
+    try:
+        return _remembered(role, x, kernel, dtype, _Options(options))
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return read_setup(role, x, kernel, dtype, **options)
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: _Options
+) -> Setup:
+    return read_setup(role, x, kernel, dtype, **options.values)
 
 
 def read_setup(

@@ -294,3 +294,16 @@ def test_complex_is_bilinear_without_a_conjugate(name: str, rng: Rng) -> None:
     close(
         function(x, w), np.asarray(jax.lax.complex(rr - ii, ri + ir)), 12, np.complex128
     )
+
+
+def test_a_remembered_call_knows_types_and_the_64_bit_switch() -> None:
+    """Calls are remembered by their options; equal is not the same."""
+    x, kernel = jnp.ones((1, 1, 5), "float32"), jnp.ones((1, 1, 2), "float32")
+    jaxconv.conv(x, kernel, stride=1, padding=(1,), groups=1)
+    for wrong in ({"stride": True}, {"stride": 1.0}, {"padding": (True,)}):
+        with pytest.raises(TypeError, match="Write an int"):
+            jaxconv.conv(x, kernel, **{"stride": 1, "groups": 1, **wrong})
+    jaxconv.conv(x, kernel, stride=np.array([1]))  # not hashable, still accepted
+    jaxconv.conv(x, kernel, preferred_element_type=jnp.float64)
+    with jax.enable_x64(False), pytest.raises(ValueError, match="switched off"):
+        jaxconv.conv(x, kernel, preferred_element_type=np.float64)
