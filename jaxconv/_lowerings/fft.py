@@ -49,7 +49,8 @@ def ring(axis: Axis, least: int) -> Ring:
     positions = (size - axis.span) // axis.s + 1
     tail = max(axis.span - axis.s, 0)
     count = -(-axis.o // max(positions, 1))
-    if positions < 1 or count < 2 or positions * axis.s < tail:
+    positions = -(-axis.o // count)
+    if count < 2 or positions * axis.s < tail:
         return whole
     block = axis._replace(i=positions * axis.s + tail, o=positions, lo=0)
     return _ring(block, count)
@@ -78,3 +79,34 @@ def fast_length(least: int) -> int:
             three *= 3
         five *= 5
     return best
+
+
+def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """Y = X conj(W), and of it every s-th element."""
+    rings = _rings(spec)
+    x, w = _arranged(x, "input", spec), _arranged(w, "kernel", spec)
+    x = _transform(_blocks(x, spec, rings), _places(rings), rings)
+    w = _reflected(w, spec.geometry.dilation, rings)
+    y = _back(_multiply("output", x, w), rings, spec)
+    y = _every(y, [r.axis.o for r in rings], spec.geometry.stride)
+    return _laid_out(_joined(y, spec.geometry.output, rings), "output", spec)
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """X = Y W, of which the inputs that are read are kept."""
+    rings, g = _rings(spec), spec.geometry
+    y, w = _arranged(y, "output", spec), _arranged(w, "kernel", spec)
+    y = _transform(_spread(_parts(y, rings), g.stride), None, rings)
+    w = _transform(_spread(w, g.dilation), None, rings)
+    x = _back(_multiply("input", y, w), rings, spec)
+    return _laid_out(_overlapped(x, spec, rings), "input", spec)
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """W = X conj(Y), and of it every d-th element."""
+    rings, g = _rings(spec), spec.geometry
+    x, y = _arranged(x, "input", spec), _arranged(y, "output", spec)
+    x = _transform(_blocks(x, spec, rings), _places(rings), rings)
+    y = _reflected(_parts(y, rings), g.stride, rings)
+    w = _back(_multiply("kernel", x, y), rings, spec)
+    return _laid_out(_every(w, g.kernel, g.dilation), "kernel", spec)
