@@ -160,9 +160,10 @@ def choose(case: Case, platform: str) -> Choice:
     named = LOWERINGS.get(case.spec.lowering or "")
     if named is not None and named.refuse(case) is None:
         return Choice(named, "asked for by name")
-    tuned = (
-        dict(TUNED.value or ()).get(case_key(case, platform)) if TUNED.value else None
-    )
+    if not isinstance(case.sizes.n, int):
+        return Choice(LOWERINGS["xla"], "the batch size is symbolic, as in jax.export")
+    winners = dict(TUNED.value or ())
+    tuned = winners.get(case_key(case, platform)) if winners else None
     if tuned is not None and LOWERINGS[tuned].refuse(case) is None:
         return Choice(LOWERINGS[tuned], "measured fastest by tune")
     for rule in RULES:

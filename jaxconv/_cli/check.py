@@ -49,11 +49,15 @@ def measure(
             y = case.output()
             geometries[case.name] = case.describe(y)
             screen.line(f"{case.name}: {geometries[case.name]}")
+            here: list[Row] = []
             for row in comparison.compare(case, y):
-                rows.append(row)
+                here.append(row)
                 screen.step(f"{row.geometry} {row.function} {row.implementation}")
-                if table:
+                if table and row.status != "refused":
                     screen.line(report.row_line(row))
+            if table:
+                screen.line(report.refused_line(here))
+            rows += here
         if table:
             screen.line(report.summary(rows))
         claim = measure_claim(chosen[0])

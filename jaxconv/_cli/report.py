@@ -65,12 +65,19 @@ def opening(photo: Photo) -> list[str]:
 
 
 def row_line(row: Row) -> str:
+    """Difference and times, or why there are none."""
     start = f"{row.geometry:<9} {row.function:<14} {row.implementation:<15}"
     if row.difference is None or row.compile_ms is None or row.run_ms is None:
         return f"{start} {row.status}: {row.reason}"
     numbers = f" {row.difference:>10.1e} {row.tolerance:>8.0e}"
     times = f" {row.compile_ms:>9.0f} {row.run_ms:>10.3f}"
     return start + numbers + times + ("" if row.status == "agrees" else "  WRONG")
+
+
+def refused_line(rows: Sequence[Row]) -> str:
+    """The implementations that are not for this geometry; --json has the reasons."""
+    names = [f"{row.function} {row.implementation}" for row in rows if row.reason]
+    return f"{rows[0].geometry:<9} refused (see --json): {', '.join(names) or 'none'}"
 
 
 def summary(rows: Sequence[Row]) -> str:

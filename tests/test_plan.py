@@ -1,0 +1,423 @@
+"""The plan: which lowering runs a case, that it did run, and that it may be chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxconv
+from benchmarks.peers import jaxconv_cell
+from benchmarks.table import KNOWN
+from benchmarks.workloads import Workload
+from cases import LAYOUTS, ROLES, Case, arrange, over_cases, over_roles
+from jaxconv import _plan, _spec
+from jaxconv._contract import contract
+from jaxconv._lowerings import LOWERINGS
+from jaxconv._lowerings._base import _accepts
+from jaxconv._spec import OPERANDS
+from jaxconv._walk import contractions
+from oracle import close
+from test_lowerings import CANONICAL, LOOPS, convolutions, labels
+
+OTHER_PLATFORMS = ("cuda", "rocm", "tpu", "default")
+
+
+class Planned(NamedTuple):
+    """A public call, and the lowering that a CPU gets for each role of its gradient."""
+
+    call: Callable[..., jax.Array]
+    x: tuple[int, ...]
+    kernel: tuple[int, ...]
+    options: dict[str, Any]
+    expected: tuple[str, str, str]  # by role: output, input, kernel
+    dtype: str = "float32"
+
+    @property
+    def shapes(self) -> list[jax.ShapeDtypeStruct]:
+        return [jax.ShapeDtypeStruct(v, self.dtype) for v in (self.x, self.kernel)]
+
+    def run(self, x: Any, kernel: Any) -> jax.Array:
+        return self.call(x, kernel, **self.options)
+
+    def step(self, x: Any, kernel: Any) -> Any:
+        def loss(x: Any, kernel: Any) -> jax.Array:
+            y = self.run(x, kernel)
+            return (y * y).sum()
+
+        return jax.grad(loss, (0, 1))(x, kernel)
+
+    def role(self, role: str) -> _spec.Case:
+        found = [f.case for f in contractions(self.step, *self.shapes)]
+        assert len(found) == 3
+        (case,) = (case for case in found if case.role == role)
+        return case
+
+
+conv, conv_transpose = jaxconv.conv, jaxconv.conv_transpose
+PLANNED = {
+    "depthwise": Planned(
+        *(conv, (2, 6, 9, 8), (6, 1, 3, 2), {"groups": 6, "padding": 1}),
+        ("shift",) * 3,
+    ),
+    "depthwise with a stride": Planned(
+        *(conv_transpose, (2, 10, 7, 8), (10, 1, 3, 4)),
+        *({"groups": 5, "stride": 2}, ("shift",) * 3),
+    ),
+    "points": Planned(conv, (2, 16, 6, 5), (24, 16, 1, 1), {}, ("product",) * 3),
+    "patches": Planned(
+        *(conv, (3, 16, 12, 15), (18, 8, 4, 5)),
+        *({"stride": (4, 5), "groups": 2}, ("product",) * 3),
+    ),
+    "strided points": Planned(
+        *(conv, (2, 16, 7, 9), (24, 16, 1, 1)),
+        *({"stride": 2}, ("product", "xla", "product")),
+    ),
+    "grouped": Planned(
+        conv, (2, 12, 9, 8), (6, 4, 3, 2), {"groups": 3}, ("grouped",) * 3
+    ),
+    "few channels": Planned(
+        *(conv_transpose, (2, 10, 7, 6), (10, 3, 3, 3)),
+        *({"stride": 2}, ("xla", "overlap_add", "xla")),
+    ),
+    "full phases": Planned(
+        *(conv_transpose, (2, 20, 7, 6), (20, 18, 4, 4)),
+        *({"stride": 2, "padding": 1}, ("xla", "polyphase", "xla")),
+    ),
+    "deep bfloat16": Planned(
+        *(conv, (1, 128, 4, 5), (136, 128, 3, 3), {}),
+        *(("taps", "taps", "xla"), "bfloat16"),
+    ),
+    "line": Planned(conv, (2, 6, 19), (7, 6, 5), {"padding": 2}, ("rows",) * 3),
+    "strided line": Planned(
+        *(conv, (2, 6, 19), (7, 6, 5)),
+        *({"stride": 3}, ("rows", "overlap_add", "rows")),
+    ),
+    "volume": Planned(
+        conv, (2, 5, 6, 7, 8), (4, 5, 2, 3, 3), {"padding": 1}, ("slices",) * 3
+    ),
+    "few channels out": Planned(
+        conv, (2, 20, 8, 9), (5, 20, 3, 2), {}, ("xla", "xla", "exchange")
+    ),
+    "plane": Planned(conv, (2, 6, 8, 9), (18, 6, 3, 2), {}, ("xla",) * 3),
+}
+
+over_planned = pytest.mark.parametrize("planned", PLANNED.values(), ids=PLANNED)
+
+
+# Which one ran ------------------------------------------------------------------------
+
+
+def scopes(text: str) -> set[str]:
+    return set(re.findall(r"jaxconv\.((?:output|input|kernel)\.\w+)", text))
+
+
+@over_planned
+def test_the_expected_lowerings_are_planned_and_run(planned: Planned) -> None:
+    """The value and both gradients, by the names they leave in the lowered program."""
+    forward = "output" if planned.call is conv else "input"
+    wanted = {role: f"{role}.{planned.expected[i]}" for i, role in enumerate(ROLES)}
+    for role, expected in zip(ROLES, planned.expected, strict=True):
+        choice = _plan.choose(planned.role(role), "cpu")
+        assert choice.lowering.name == expected
+        assert (expected == "xla") == (choice.reason.startswith("no rule applies"))
+    value = jax.jit(planned.run).lower(*planned.shapes)
+    assert scopes(value.as_text(debug_info=True)) == {wanted[forward]}
+    step = jax.jit(planned.step).lower(*planned.shapes)
+    assert scopes(step.as_text(debug_info=True)) == set(wanted.values())
+
+
+def test_every_rule_is_among_them() -> None:
+    chosen = {name for planned in PLANNED.values() for name in planned.expected}
+    assert chosen == {rule.name for rule in _plan.RULES} | {"xla"}
+
+
+def test_names_survive_compilation() -> None:
+    planned = PLANNED["plane"]
+    compiled = jax.jit(planned.step).lower(*planned.shapes).compile()
+    assert scopes(compiled.as_text()) == {"output.xla", "input.xla", "kernel.xla"}
+
+
+# What each of them is -----------------------------------------------------------------
+
+
+def hlo(case: _spec.Case, loop: str | None = None) -> jax.stages.Lowered:
+    """The contraction's program, alone or in a loop over two first operands."""
+    first, second = (case.spec.shape(v, case.sizes) for v in OPERANDS[case.role])
+
+    def run(a: Any, b: Any) -> Any:
+        def one(a: Any, b: Any) -> jax.Array:
+            return contract(a, b, case.spec)
+
+        return one(a, b) if loop is None else LOOPS[loop](one, a, b)
+
+    lead = () if loop is None else (2,)
+    shapes = [jax.ShapeDtypeStruct(v, case.dtype) for v in ((*lead, *first), second)]
+    return jax.jit(run).lower(*shapes)
+
+
+def windows(text: str) -> list[tuple[int, ...]]:
+    """Of each convolution, how many taps it has along each spatial axis."""
+    found = [re.search(r"window={size=(\S+?)[ }]", v) for v in convolutions(text)]
+    return [tuple(map(int, match[1].split("x"))) for match in found if match]
+
+
+def dots(text: str) -> int:
+    return len(re.findall(r" dot\(", text))
+
+
+def is_shift(case: _spec.Case, text: str) -> None:
+    assert not convolutions(text)
+    if case.role != "kernel":  # which adds up by products with ones
+        assert dots(text) == 0
+        assert len(re.findall(r" multiply\(", text)) == case.geometry.taps
+
+
+def is_product(case: _spec.Case, text: str) -> None:
+    assert not convolutions(text)
+    assert dots(text) == case.groups
+
+
+def is_grouped(case: _spec.Case, text: str) -> None:
+    assert convolutions(text)
+    assert "group_count" not in text
+
+
+def is_overlap_add(case: _spec.Case, text: str) -> None:
+    assert not convolutions(text)
+    assert dots(text) == 1
+
+
+def is_polyphase(case: _spec.Case, text: str) -> None:
+    width = [-(-axis.span // axis.s) for axis in case.geometry.axes]
+    assert windows(text) == [tuple(width)]
+    assert not re.search(r"[lr]hs_dilate|stride=", "".join(convolutions(text)))
+
+
+def is_taps(case: _spec.Case, text: str) -> None:
+    assert not convolutions(text)
+    assert dots(text) == case.geometry.taps
+
+
+def is_rows(case: _spec.Case, text: str) -> None:
+    ((height, width),) = windows(text)
+    g = case.geometry
+    assert (height, width) == (1, *(g.output if case.role == "kernel" else g.kernel))
+
+
+def is_slices(case: _spec.Case, text: str) -> None:
+    depth, *plane = case.geometry.kernel
+    expected = case.geometry.output[1:] if case.role == "kernel" else tuple(plane)
+    assert windows(text) == [expected] * depth
+
+
+def is_exchange(case: _spec.Case, text: str) -> None:
+    """The window is x, where that of the usual kernel gradient is y."""
+    assert windows(text) == [case.geometry.input] != [case.geometry.output]
+
+
+def is_xla(case: _spec.Case, text: str) -> None:
+    g = case.geometry
+    assert windows(text) == [g.output if case.role == "kernel" else g.kernel]
+
+
+IS = {
+    **{"shift": is_shift, "product": is_product, "grouped": is_grouped},
+    **{"overlap_add": is_overlap_add, "polyphase": is_polyphase, "taps": is_taps},
+    **{"rows": is_rows, "slices": is_slices, "exchange": is_exchange, "xla": is_xla},
+}
+
+
+@over_planned
+@over_roles
+def test_a_lowering_is_what_its_name_says(planned: Planned, role: str) -> None:
+    name = planned.expected[ROLES.index(role)]
+    case = planned.role(role)
+    IS[name](case, hlo(case).as_text(dialect="hlo"))
+
+
+@over_planned
+@over_roles
+@pytest.mark.parametrize("loop", ["scan", "map"])
+def test_loops_hold_only_the_fast_order(planned: Planned, role: str, loop: str) -> None:
+    """XLA puts convolutions into this order outside of loops only."""
+    lowered = hlo(planned.role(role), loop)
+    assert labels(lowered.as_text(dialect="hlo")) <= {CANONICAL[2]}
+    if loop == "scan":
+        assert labels(lowered.compile().as_text()) <= {CANONICAL[2]}
+
+
+# The rules ----------------------------------------------------------------------------
+
+
+def test_rules_name_lowerings_and_stand_beside_numbers() -> None:
+    for rule in _plan.RULES:
+        assert rule.name in LOWERINGS
+        assert not LOWERINGS[rule.name].by_hand
+        assert set(rule.platforms) <= {"cpu", *OTHER_PLATFORMS}
+        before_and_after = re.search(r"\d[\d./]* to \d", rule.reason)
+        assert before_and_after, rule.reason
+
+
+def described(case: Case, role: str, layout: str, dtype: Any) -> _spec.Case:
+    spec = case.spec(role, layout, dtype)
+    sizes = _spec.Sizes(case.n, case.c, case.o)
+    return _spec.Case(spec, sizes, np.dtype(dtype))
+
+
+def check_choice(case: _spec.Case) -> None:
+    choice = _plan.choose(case, "cpu")
+    lowering, name = choice.lowering, choice.lowering.name
+    assert choice == _plan.choose(case, "cpu")
+    assert choice.reason
+    assert case.role in lowering.roles
+    assert lowering.refuse(case) is None
+    assert not lowering.by_hand
+    most = max(4 * case.operand_bytes, 2**20)
+    assert name == "xla" or lowering.scratch(case) <= most
+    assert name in _plan.candidates(case)
+    assert name in _plan.admissible(case)
+    for platform in OTHER_PLATFORMS:
+        assert _plan.choose(case, platform).lowering.name == "xla"
+
+
+@over_cases()
+@over_roles
+def test_properties_over_the_table(case: Case, role: str) -> None:
+    for dtype in (np.float32, np.float64, jnp.bfloat16, np.int32, np.complex64):
+        chosen = set()
+        for layout in LAYOUTS:
+            asked = described(case, role, layout, dtype)
+            check_choice(asked)
+            chosen.add(_plan.choose(asked, "cpu").lowering.name)
+        assert len(chosen) == 1
+
+
+@pytest.mark.parametrize("workload", KNOWN, ids=[w.name for w in KNOWN])
+def test_properties_over_the_benchmarks(workload: Workload) -> None:
+    shapes = [jax.ShapeDtypeStruct(v, workload.dtype) for v in workload.shapes.values()]
+    roles = set()
+    for role in ("forward", "input", "kernel"):
+        for found in contractions(jaxconv_cell(workload, role), *shapes):
+            roles.add(found.case.role)
+            check_choice(found.case)
+    assert roles == set(ROLES)
+
+
+# Values -------------------------------------------------------------------------------
+
+
+@over_cases()
+@over_roles
+def test_the_choice_gives_the_values_in_both_layouts(
+    case: Case, role: str, rng: np.random.Generator
+) -> None:
+    a, b = case.operands(role, rng)
+
+    @jax.jit
+    def both(a: Any, b: Any) -> list[jax.Array]:
+        first, second = OPERANDS[role]
+        return [
+            contract(
+                arrange(a, first, layout),
+                arrange(b, second, layout),
+                case.spec(role, layout),
+            )
+            for layout in LAYOUTS
+        ]
+
+    expected = case.expected(role, a, b)
+    for out, layout in zip(both(a, b), LAYOUTS, strict=True):
+        wanted = arrange(expected, role, layout)
+        close(out, wanted, case.terms(role), np.float64)
+
+
+# Refusals -----------------------------------------------------------------------------
+
+
+class Refused(NamedTuple):
+    """A public call that a lowering cannot run, and what it says."""
+
+    name: str
+    says: str
+    call: Callable[..., jax.Array]
+    x: tuple[int, ...]
+    kernel: tuple[int, ...]
+    options: dict[str, Any]
+
+
+PLANE = ((2, 6, 8, 9), (4, 6, 3, 2))
+GROUPED = ((2, 6, 8, 9), (6, 3, 3, 2), {"groups": 2})
+TURNED = ((2, 4, 8, 9), (4, 6, 3, 2))
+REFUSED = (
+    Refused("product", "windows that neither overlap nor read", conv, *PLANE, {}),
+    Refused(
+        *("product", "at most 8 groups, not 9"),
+        *(conv, (2, 18, 7, 8), (9, 2, 1, 1), {"groups": 9}),
+    ),
+    Refused("shift", "one input channel per group, not 6", conv, *PLANE, {}),
+    Refused(
+        *("shift", "with a stride it takes at most 512 taps, not 513"),
+        *(conv_transpose, (2, 3, 4), (3, 1, 513), {"groups": 3, "stride": 2}),
+    ),
+    Refused("grouped", "there is only one group", conv, *PLANE, {}),
+    Refused("polyphase", "there is only one phase", conv_transpose, *TURNED, {}),
+    Refused("overlap_add", "it does not take groups (2)", conv_transpose, *GROUPED),
+    Refused("rows", "it needs one spatial dimension, not 2", conv, *PLANE, {}),
+    Refused("slices", "at least three spatial dimensions", conv, *PLANE, {}),
+    Refused(
+        *("slices", "stride 1 in all dimensions but the last two", conv_transpose),
+        *((2, 4, 3, 5, 6), (4, 6, 3, 2, 1), {"stride": (2, 1, 1)}),
+    ),
+    Refused("taps", "it does not take groups (2)", conv, *GROUPED),
+    Refused("taps", "needs stride 1", conv_transpose, *TURNED, {"stride": 2}),
+    Refused("fft", "at most 3 spatial", conv, (1, 2, *(3,) * 4), (3, 2, *(2,) * 4), {}),
+    Refused("matrix", "GiB", conv, (1, 64, 97, 99), (32, 64, 3, 2), {}),
+    Refused("exchange", "does not compute the role 'output'", conv, *PLANE, {}),
+)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=lambda v: f"{v.name}: {v.says}")
+def test_a_refusal_reaches_the_user(refused: Refused) -> None:
+    x, kernel = (
+        jax.ShapeDtypeStruct(v, np.float32) for v in (refused.x, refused.kernel)
+    )
+
+    def run(x: Any, kernel: Any, **options: Any) -> jax.Array:
+        return refused.call(x, kernel, **refused.options, **options)
+
+    with pytest.raises(ValueError, match=re.escape(refused.says)) as caught:
+        jax.eval_shape(lambda x, k: run(x, k, implementation=refused.name), x, kernel)
+    assert f"implementation={refused.name!r}" in str(caught.value)
+    jax.eval_shape(run, x, kernel)  # without a name it runs
+
+
+def test_every_lowering_that_can_refuse_is_among_them() -> None:
+    picky = {name for name, low in LOWERINGS.items() if low.refuse is not _accepts}
+    assert picky == {refused.name for refused in REFUSED}
+
+
+def test_a_derivative_that_its_lowering_refuses_is_planned(
+    rng: np.random.Generator,
+) -> None:
+    """taps runs the strided output role, and not its gradient with respect to x."""
+    x = jnp.asarray(rng.standard_normal((2, 6, 8, 9)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((4, 6, 3, 2)), jnp.float32)
+
+    def loss(x: Any, kernel: Any) -> jax.Array:
+        y = conv(x, kernel, stride=2, implementation="taps")
+        return (y * y).sum()
+
+    ran = scopes(
+        jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).as_text(debug_info=True)
+    )
+    assert {"output.taps", "kernel.taps"} <= ran
+    (gradient,) = ran - {"output.taps", "kernel.taps"}
+    role, name = gradient.split(".")
+    assert role == "input"
+    assert name != "taps"
