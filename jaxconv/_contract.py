@@ -193,7 +193,9 @@ def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
     if AxisType.Explicit in sharding.mesh.axis_types:
         fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
     # Inside shard_map a lowering sees one shard; its loops need not say what varies.
-    local = [v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in]
+    local = [
+        v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in
+    ]
     inner = ctx.replace(avals_in=local)
     return mlir.lower_fun(fun, multiple_results=False)(inner, a, b)
 

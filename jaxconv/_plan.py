@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from jaxconv import _canonical as can
-from jaxconv._lowerings import LOWERINGS
+from jaxconv._lowerings import LOWERINGS, fft
 from jaxconv._lowerings._base import Lowering
 from jaxconv._spec import OPERANDS, Case, Role, Shape, Spec
 
@@ -37,6 +37,15 @@ class Rule(NamedTuple):
     platforms: tuple[str, ...]
     applies: Callable[[Case], bool]
     reason: str
+
+
+def _large_kernel(case: Case) -> bool:
+    """Direct sums that are many times the work of transforms, and long in any case."""
+    _, c, o = case.sizes
+    if fft.LOWERING.refuse(case) is not None or min(c, o) > 16:
+        return False
+    narrow = case.groups == 1 and max(c, o) <= 8  # XLA is slow on few channels
+    return case.multiply_adds >= max(2**27, (8 if narrow else 32) * fft.steps(case))
 
 
 def _depthwise(case: Case) -> bool:
@@ -84,13 +93,22 @@ def _one_axis(case: Case) -> bool:
 
 
 def _narrow_gradient(case: Case) -> bool:
+    """And padding as wide as "same": XLA swaps the operands back where it is less."""
     n, c, o = case.sizes
-    return case.role == "kernel" and n <= 16 and o <= 16 < c
+    g = case.geometry
+    wide = math.prod(g.input) <= math.prod(g.output)
+    return case.role == "kernel" and n <= 16 and o <= 16 < c and wide
 
 
 # Measured on an AMD EPYC (Zen 5), two cores, jax 0.10.2, float32: milliseconds of "xla"
 # and of the rule's lowering, by role (output / input / kernel) where three stand.
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "fft",
+        ("cpu",),
+        _large_kernel,
+        "large kernels: 300x300 on itself 14484 to 1.8; 30x30 1@530x1430 872 to 17",
+    ),
     Rule(
         "shift",
         ("cpu",),
@@ -160,7 +178,7 @@ def choose(case: Case, platform: str) -> Choice:
     named = LOWERINGS.get(case.spec.lowering or "")
     if named is not None and named.refuse(case) is None:
         return Choice(named, "asked for by name")
-    if not isinstance(case.sizes.n, int):
+    if type(case.sizes.n) is not int:
         return Choice(LOWERINGS["xla"], "the batch size is symbolic, as in jax.export")
     winners = dict(TUNED.value or ())
     tuned = winners.get(case_key(case, platform)) if winners else None

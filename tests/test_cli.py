@@ -14,7 +14,7 @@ import pytest
 
 import jaxconv
 import oracle
-from jaxconv import _plan
+from jaxconv import _call, _plan
 from jaxconv.__main__ import main
 from jaxconv._cli import (
     check,
@@ -237,6 +237,7 @@ def test_a_broken_transpose_breaks_the_claim(
 def test_an_implementation_that_refuses_says_why(
     photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _call._remembered.cache_clear()  # calls that were admitted before
     refusing = replace(LOWERINGS["matrix"], refuse=lambda case: "it is Sunday")
     monkeypatch.setitem(LOWERINGS, "matrix", refusing)
     monkeypatch.setattr(comparison, "SECONDS", 0)

@@ -5,6 +5,7 @@ New lowerings join by being listed in ``LOWERINGS``.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 from cases import CASES, Case, arrange, named, over_cases, over_roles
 from jaxconv import _spec
 from jaxconv._contract import contract
+from jaxconv._geometry import Geometry
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._spec import OPERANDS
+from jaxconv._spec import OPERANDS, Sizes, Spec
 from oracle import close
 
 PAIRS = [(name, role) for name, low in LOWERINGS.items() for role in low.roles]
@@ -228,10 +230,30 @@ def test_halves_are_added_up_in_float32(
     lowered = jax.jit(lambda a, b: contract(a, b, spec)).lower(
         *(jax.ShapeDtypeStruct(shape, half) for shape in shapes)
     )
-    kinds = ["convolution", "dot", "reduce", "select-and-scatter"]
+    kinds = ["convolution", "dot", "reduce", "select-and-scatter", "fft"]
     if name != "matrix":  # adds in building its matrix, where a place has one weight
         kinds += ["add", "scatter"]
     sums = rf"= (\w+)\[\S* (?:{'|'.join(kinds)})\("
     found = re.findall(sums, lowered.as_text(dialect="hlo"))
     assert found
     assert not {"bf16", "f16"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "s", "d", "groups"),
+    [(5000, 37, 3, 2, 1), (4097, 150, 1, 1, 3), (9001, 9, 11, 1, 2)],
+    ids=str,
+)
+@pytest.mark.parametrize("role", OPERANDS)
+def test_fft_in_blocks(role, size, k, s, d, groups, rng):
+    """Lines of over a thousand elements are cut into overlapping blocks."""
+    lo, c, o = 5, 2, 1
+    output = (size + 2 * lo - d * (k - 1) - 1) // s + 1
+    geometry = Geometry((size,), (k,), (output,), (s,), (d,), (lo,))
+    spec = Spec(role, geometry, groups, "channels_last", np.dtype("float64"))
+    sizes = Sizes(2, c, o)
+    a, b = (rng.normal(size=spec.shape(name, sizes)) for name in spec.operands)
+    found = contract(a, b, dataclasses.replace(spec, lowering="fft"))
+    expected = contract(a, b, dataclasses.replace(spec, lowering="xla"))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * scale)

@@ -119,13 +119,19 @@ def temporary(case: _spec.Case) -> int:
     return compiled.compile().memory_analysis().temp_size_in_bytes
 
 
+def middle_sized(name: str, role: str) -> list[Case]:
+    """Those listed for a lowering, else the first three that it does not refuse."""
+    refuse = LOWERINGS[name].refuse
+    cases = FOR.get(name, DISTINCT)
+    return [c for c in cases if refuse(asked(c, role, name)) is None][:3]
+
+
 ACCEPTED = [
     pytest.param(asked(case, role, name), id=f"{name}-{role}-{case.name}")
     for name, lowering in LOWERINGS.items()
     if not lowering.by_hand
     for role in lowering.roles
-    for case in FOR[name]
-    if lowering.refuse(asked(case, role, name)) is None
+    for case in middle_sized(name, role)
 ]
 
 
@@ -137,7 +143,7 @@ def test_scratch_bounds_what_is_allocated(case: _spec.Case) -> None:
 
 def test_every_lowering_and_role_is_measured() -> None:
     planned = {name for name, low in LOWERINGS.items() if not low.by_hand}
-    assert FOR.keys() == planned
+    assert FOR.keys() <= planned
     measured = {(p.values[0].spec.lowering, p.values[0].role) for p in ACCEPTED}
     assert measured == {
         (name, role) for name in planned for role in LOWERINGS[name].roles

@@ -61,6 +61,10 @@ class Planned(NamedTuple):
 
 conv, conv_transpose = jaxconv.conv, jaxconv.conv_transpose
 PLANNED = {
+    "large kernel": Planned(
+        *(conv, (1, 4, 200, 210), (4, 1, 63, 62)),
+        *({"padding": 31, "groups": 4}, ("fft",) * 3),
+    ),
     "depthwise": Planned(
         *(conv, (2, 6, 9, 8), (6, 1, 3, 2), {"groups": 6, "padding": 1}),
         ("shift",) * 3,
@@ -102,7 +106,8 @@ PLANNED = {
         conv, (2, 5, 6, 7, 8), (4, 5, 2, 3, 3), {"padding": 1}, ("slices",) * 3
     ),
     "few channels out": Planned(
-        conv, (2, 20, 8, 9), (5, 20, 3, 2), {}, ("xla", "xla", "exchange")
+        *(conv, (2, 20, 8, 9), (5, 20, 3, 5)),
+        *({"padding": 2}, ("xla", "xla", "exchange")),
     ),
     "plane": Planned(conv, (2, 6, 8, 9), (18, 6, 3, 2), {}, ("xla",) * 3),
 }
@@ -226,7 +231,13 @@ def is_xla(case: _spec.Case, text: str) -> None:
     assert windows(text) == [g.output if case.role == "kernel" else g.kernel]
 
 
+def is_fft(case: _spec.Case, text: str) -> None:
+    assert " fft(" in text
+    assert " convolution(" not in text
+
+
 IS = {
+    "fft": is_fft,
     **{"shift": is_shift, "product": is_product, "grouped": is_grouped},
     **{"overlap_add": is_overlap_add, "polyphase": is_polyphase, "taps": is_taps},
     **{"rows": is_rows, "slices": is_slices, "exchange": is_exchange, "xla": is_xla},
@@ -365,7 +376,11 @@ REFUSED = (
         *("shift", "with a stride it takes at most 512 taps, not 513"),
         *(conv_transpose, (2, 3, 4), (3, 1, 513), {"groups": 3, "stride": 2}),
     ),
-    Refused("grouped", "there is only one group", conv, *PLANE, {}),
+    *(
+        Refused(name, "there is only one group", conv, *PLANE, {})
+        for name in ("grouped", "batched")
+        if name in LOWERINGS
+    ),
     Refused("polyphase", "there is only one phase", conv_transpose, *TURNED, {}),
     Refused("overlap_add", "it does not take groups (2)", conv_transpose, *GROUPED),
     Refused("rows", "it needs one spatial dimension, not 2", conv, *PLANE, {}),

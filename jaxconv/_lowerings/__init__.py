@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jaxconv._lowerings import (
     exchange,
+    fft,
     grouped,
     matrix,
     overlap_add,
@@ -34,6 +35,7 @@ _MODULES = (
         slices,
         taps,
         exchange,
+        fft,
     ),
     *(window, transpose, vjp, zero_insertion, scatter, matrix),  # by hand
 )

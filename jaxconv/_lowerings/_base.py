@@ -7,6 +7,7 @@ group-major) and returns the result channels last, in that type or a wider one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxconv._geometry import Extent, Ints
+from jaxconv._geometry import Extent, Ints, read_extent, spread_extent
 from jaxconv._spec import Case, Role, Spec
 
 Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
@@ -58,6 +59,27 @@ def accumulator(dtype: np.dtype) -> np.dtype:
     if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
         return np.dtype(np.int32)
     return dtype
+
+
+def framed_bytes(case: Case, operand: Role) -> int:
+    """Bytes of an image as `frame` makes it."""
+    extent = read_extent if operand == "input" else spread_extent
+    extents = map(extent, case.geometry.axes)
+    framed = math.prod(e.low + e.high + e.stop - e.start for e in extents)
+    return case.bytes(operand) // math.prod(case.spec.space(operand)) * framed
+
+
+def summed_bytes(case: Case) -> int:
+    """Bytes of the result in the type to add up in."""
+    itemsize = case.spec.dtype.itemsize
+    wide = max(itemsize, accumulator(case.dtype).itemsize)
+    return case.bytes(case.role) // itemsize * wide
+
+
+def widened_bytes(case: Case) -> int:
+    """Bytes of operands and result in the type to add up in, if that is a wider one."""
+    factor = accumulator(case.dtype).itemsize // case.dtype.itemsize
+    return factor * case.operand_bytes if factor > 1 else 0
 
 
 def cut(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:

@@ -17,7 +17,7 @@ from jaxconv._spec import Spec
 
 ROWS = 32  # rows of a block whose products are added before anything is stored
 ROW_BYTES = 1 << 15
-UNROLLED_SUMS = 25
+UNROLLED_SUMS = 9
 LONGEST = 1024  # positions of a row that share a block
 
 

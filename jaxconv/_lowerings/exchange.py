@@ -39,4 +39,5 @@ LOWERING = Lowering(
     "the kernel's gradient with y slid over x",
     {"kernel": kernel},
     refuse,
+    xla.scratch,
 )

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._lowerings import overlap_add, rows, slices, taps, xla
-from jaxconv._lowerings._base import Compute, Lowering
-from jaxconv._spec import Case, Role, Spec
+from jaxconv._lowerings._base import Lowering
+from jaxconv._spec import Case, Role, Sizes, Spec
 
 WIDTH = 32  # channels a block has at least, on the wider side, where there are enough
 
@@ -34,7 +34,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     merged = merge(groups, x.shape[-1] // groups, y.shape[-1] // groups)
     dense = replace(spec, groups=1)
     parts = [
-        _own(_dense("kernel", dense, x.shape[0])(a, b, dense), merged)
+        _own(_dense(dense, x.shape[0]).roles["kernel"](a, b, dense), merged)
         for a, b in zip(
             _cut(x, groups // merged), _cut(y, groups // merged), strict=True
         )
@@ -57,23 +57,22 @@ def _by_blocks(
     merged = merge(spec.groups, w.shape[-2], w.shape[-1] // spec.groups)
     blocks = spec.groups // merged
     dense = replace(spec, groups=1)
+    compute = _dense(dense, image.shape[0]).roles[role]
     parts = [
-        _dense(role, dense, image.shape[0])(
-            part, _block_diagonal(kernel, merged), dense
-        )
+        compute(part, _block_diagonal(kernel, merged), dense)
         for part, kernel in zip(_cut(image, blocks), _cut(w, blocks), strict=True)
     ]
     return jnp.concatenate(parts, axis=-1)
 
 
-def _dense(role: Role, spec: Spec, batch: int) -> Compute:
+def _dense(spec: Spec, batch: int) -> Lowering:
     """The way to compute a block: as fast as the dense case with these dimensions."""
     module = {1: rows, 2: xla}.get(spec.ndim, slices)
-    if role == "input" and max(spec.geometry.stride) > 1:
+    if spec.role == "input" and max(spec.geometry.stride) > 1:
         module = overlap_add
-    if role == "kernel" and spec.ndim == 1 and batch < 16:
+    if spec.role == "kernel" and spec.ndim == 1 and batch < 16:
         module = taps  # xla contracts the batch as if it were channels
-    return module.LOWERING.roles[role]
+    return module.LOWERING
 
 
 def _cut(v: jax.Array, blocks: int) -> list[jax.Array]:
@@ -107,11 +106,14 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """Each block's parts of the images and of the result, and the wide kernel."""
-    merged = merge(case.groups, case.sizes.c, case.sizes.o)
-    return (
-        case.bytes("input") + case.bytes("output") + 2 * merged * case.bytes("kernel")
-    )
+    """The images' and the result's parts, the wide kernel, and what a block needs."""
+    n, c, o = case.sizes
+    merged = merge(case.groups, c, o)
+    sizes = Sizes(n, merged * c, merged * o)
+    block = case._replace(spec=replace(case.spec, groups=1), sizes=sizes)
+    images = case.bytes("input") + case.bytes("output")
+    kernels = 2 * merged * case.bytes("kernel")
+    return images + kernels + _dense(block.spec, n).scratch(block)
 
 
 LOWERING = Lowering(

@@ -90,13 +90,11 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """All windows side by side, before they are added."""
-    g = case.geometry
+    """All windows side by side, before they are added, and the kernel in pieces."""
+    g, (n, c, o) = case.geometry, case.sizes
     pieces = math.prod(-(-a.span // a.s) * a.s for a in g.axes)
-    size = (
-        case.sizes.n * g.positions * pieces * case.sizes.c * max(4, case.dtype.itemsize)
-    )
-    return 2 * size
+    windows = n * g.positions * pieces * c * max(4, case.dtype.itemsize)
+    return 2 * windows + 2 * o * pieces * c * case.dtype.itemsize
 
 
 LOWERING = Lowering(

@@ -16,8 +16,8 @@ from jax import lax
 
 from jaxconv._geometry import Axis, Geometry, Ints
 from jaxconv._lowerings import rows, slices, xla
-from jaxconv._lowerings._base import Lowering, pad
-from jaxconv._spec import Case, Spec
+from jaxconv._lowerings._base import Lowering, pad, summed_bytes
+from jaxconv._spec import Case, Sizes, Spec
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -25,7 +25,8 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     plans = [Phases(axis) for axis in g.axes]
     index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
     y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
-    x = _conv(y, _phase_kernel(w, plans, spec), spec)
+    dense = _dense(spec)
+    x = _lowering(spec).roles["output"](y, _phase_kernel(w, plans, spec), dense)
     x = _depth_to_space(x, g.stride, spec.groups)
     return x[
         (
@@ -80,16 +81,17 @@ def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
     return x.reshape(x.shape[0], *merged, -1)
 
 
-def _conv(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """Stride 1, no padding."""
-    n, size = spec.ndim, x.shape[1:-1]
-    window = w.shape[:-2]
-    output = tuple(i - k + 1 for i, k in zip(size, window, strict=True))
+def _dense(spec: Spec) -> Spec:
+    """The convolution of all phases: stride 1, no padding."""
+    n, plans = spec.ndim, [Phases(axis) for axis in spec.geometry.axes]
+    size = tuple(p.size + p.width - 1 for p in plans)
+    window, output = tuple(p.width for p in plans), tuple(p.size for p in plans)
     g = Geometry(size, window, output, (1,) * n, (1,) * n, (0,) * n)
-    module = {1: rows, 2: xla}.get(n, slices)
-    return module.LOWERING.roles["output"](
-        x, w, replace(spec, role="output", geometry=g)
-    )
+    return replace(spec, role="output", geometry=g)
+
+
+def _lowering(spec: Spec) -> Lowering:
+    return {1: rows, 2: xla}.get(spec.ndim, slices).LOWERING
 
 
 def refuse(case: Case) -> str | None:
@@ -99,8 +101,13 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The padded argument, and the result before it is put in order."""
-    return case.bytes("output") * 2 + case.bytes("input") * 2
+    """The padded argument, the result before it is put in order, and the kernel."""
+    n, c, o = case.sizes
+    dense = _dense(case.spec)
+    sizes = Sizes(n, o, c * math.prod(case.geometry.stride))
+    conv = case._replace(spec=dense, sizes=sizes)
+    copied = conv.bytes("input") + 2 * conv.bytes("kernel")
+    return copied + max(2 * summed_bytes(conv), _lowering(dense).scratch(conv))
 
 
 LOWERING = Lowering(

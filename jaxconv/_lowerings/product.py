@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxconv._geometry import Axis
-from jaxconv._lowerings._base import Lowering, accumulator
+from jaxconv._lowerings._base import Lowering, accumulator, widened_bytes
 from jaxconv._spec import Case, Spec
 
 MOST_GROUPS = 8  # each group is a product of its own; more of them are too small
@@ -128,7 +128,9 @@ def refuse(case: Case) -> str | None:
 
 def scratch(case: Case) -> int:
     """Patches in order, and the groups' parts before they are joined."""
-    return 2 * case.operand_bytes if case.groups > 1 or case.geometry.taps > 1 else 0
+    g = case.geometry
+    every = case.groups == g.taps == 1 and g.input == g.output
+    return widened_bytes(case) + (0 if every else 2 * case.operand_bytes)
 
 
 LOWERING = Lowering(

@@ -49,4 +49,5 @@ LOWERING = Lowering(
     "a 1-D convolution as a 2-D one of height 1",
     {role: _in_2d(role) for role in ("output", "input", "kernel")},
     refuse,
+    xla.scratch,
 )

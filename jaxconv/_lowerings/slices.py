@@ -7,6 +7,7 @@ each of their taps is one 2-D convolution over the slices that it reads.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from dataclasses import replace
 
@@ -16,8 +17,14 @@ import numpy as np
 
 from jaxconv._geometry import Geometry, Ints, read_extent, spread_extent
 from jaxconv._lowerings import xla
-from jaxconv._lowerings._base import Lowering, frame
-from jaxconv._spec import Case, Spec
+from jaxconv._lowerings._base import (
+    Lowering,
+    frame,
+    framed_bytes,
+    summed_bytes,
+    widened_bytes,
+)
+from jaxconv._spec import Case, Role, Spec
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -87,8 +94,17 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The padded image, one tap's slices and its result."""
-    return 2 * case.operand_bytes
+    """The padded image, slices, and the results of all leading taps, to be added."""
+    *lead, _, _ = case.geometry.kernel
+    taps = math.prod(lead)
+    image: Role = "output" if case.role == "input" else "input"
+    strided = max(case.geometry.stride[:-2]) > 1
+    slices = (taps if strided or case.role == "kernel" else 1) * case.bytes(image)
+    results = case.bytes("output")  # put in order
+    if case.role != "kernel":
+        results = taps * summed_bytes(case)
+    framed = framed_bytes(case, image) + case.bytes("kernel")
+    return framed + slices + results + widened_bytes(case)
 
 
 LOWERING = Lowering(

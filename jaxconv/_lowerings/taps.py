@@ -8,6 +8,7 @@ of the kernel's gradient is a product of the shifted input with the output.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 
 import jax
@@ -21,9 +22,11 @@ from jaxconv._lowerings._base import (
     accumulator,
     flip,
     frame,
+    framed_bytes,
+    summed_bytes,
     swap_channels,
 )
-from jaxconv._spec import Case, Spec
+from jaxconv._spec import Case, Role, Spec
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -94,8 +97,19 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The padded image, one shifted copy, and one product."""
-    return 2 * case.operand_bytes
+    """The padded image; and a shifted image or a product for every tap at once."""
+    g, (n, c, o) = case.geometry, case.sizes
+    image: Role = "output" if case.role == "input" else "input"
+    shifted = n * c * g.positions
+    product = summed_bytes(case)
+    if case.role == "input":
+        shifted = n * o * math.prod(g.input)
+    if case.role == "kernel":
+        product = 2 * product // g.taps
+    wide = accumulator(case.dtype) if case.role == "kernel" else case.dtype
+    shifted *= wide.itemsize
+    pairs = g.taps * max(shifted, product) + shifted + product
+    return framed_bytes(case, image) + pairs
 
 
 LOWERING = Lowering(

@@ -8,6 +8,8 @@ CPU inside scan, while, map and cond.  Sums of 16-bit floats are taken in float3
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -20,8 +22,9 @@ from jaxconv._lowerings._base import (
     flip,
     spread,
     swap_channels,
+    widened_bytes,
 )
-from jaxconv._spec import Spec
+from jaxconv._spec import Case, Spec
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -108,8 +111,23 @@ def _conv(
     )
 
 
+def scratch(case: Case) -> int:
+    """What is cut off, spread or put in order first, and wider copies of all."""
+    x, w, y = map(case.bytes, ("input", "kernel", "output"))
+    if case.role == "output":
+        return x + widened_bytes(case)
+    if case.role == "input":
+        axes = case.geometry.axes
+        spread = (a.s for a in axes if _swapped_wrongly(a, spread_extent(a)))
+        return w + y * math.prod(spread) + widened_bytes(case)
+    # XLA computes a depthwise kernel's gradient for every pair of channels.
+    pairs = case.groups if case.depthwise else 1
+    return x + y + w * pairs + widened_bytes(case)
+
+
 LOWERING = Lowering(
     "xla",
     "lax.conv_general_dilated in its fast dimension order, never with negative padding",
     {"output": output, "input": input, "kernel": kernel},
+    scratch=scratch,
 )
