@@ -6,6 +6,7 @@ follows from that.
 
 from importlib.metadata import version as _version
 
+from jaxconv._accelerate import accelerate as accelerate
 from jaxconv._arithmetic import Cost as Cost
 from jaxconv._arithmetic import ReceptiveField as ReceptiveField
 from jaxconv._arithmetic import conv_output_size as conv_output_size
@@ -14,6 +15,7 @@ from jaxconv._arithmetic import cost as cost
 from jaxconv._arithmetic import receptive_field as receptive_field
 from jaxconv._conv import conv as conv
 from jaxconv._explain import explain as explain
+from jaxconv._lax import conv_general_dilated as conv_general_dilated
 from jaxconv._matrix import conv_matrix as conv_matrix
 from jaxconv._patches import fold as fold
 from jaxconv._patches import unfold as unfold

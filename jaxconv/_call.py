@@ -71,7 +71,7 @@ def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Cal
     return Call(x if setup.has_batch else x[None], kernel, bias, setup)
 
 
-class _Options:
+class Options:
     """Options as a cache key: with their types, since True == 1 == 1.0."""
 
     __slots__ = ("key", "values")
@@ -86,7 +86,7 @@ class _Options:
         return hash(self.key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Options) and self.key == other.key
+        return isinstance(other, Options) and self.key == other.key
 
 
 def _typed(value: Any) -> Any:
@@ -100,7 +100,7 @@ def _setup(
 ) -> Setup:
     """`read_setup`, remembered: outside jit it would cost as much as the call."""
     try:
-        return _remembered(role, x, kernel, dtype, _Options(options))
+        return _remembered(role, x, kernel, dtype, Options(options))
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
@@ -109,7 +109,7 @@ def _setup(
 
 @functools.lru_cache(maxsize=4096)
 def _remembered(
-    role: Role, x: Shape, kernel: Shape, dtype: Any, options: _Options
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: Options
 ) -> Setup:
     return read_setup(role, x, kernel, dtype, **options.values)
 

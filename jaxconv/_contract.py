@@ -25,6 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxconv import _plan
+from jaxconv._intercept import plain
 from jaxconv._lowerings._base import accumulator
 from jaxconv._spec import GROUPED, LETTERS, Case, Letter, Role, Spec
 
@@ -170,7 +171,7 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
     case = Case(spec, sizes, dtype)
     lowering = _plan.choose(case, platform).lowering
     a, b = a.astype(dtype), b.astype(dtype)
-    with jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
+    with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
         compute = lowering.roles[spec.role]
         if lowering.native:
             return compute(a, b, spec).astype(spec.dtype)

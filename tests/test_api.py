@@ -54,7 +54,7 @@ OTHER_ORDER = {
     "unfold": ("dilation", "padding", "stride", "layout"),
     "fold": ("dilation", "padding", "stride", "layout"),
 }
-WORDS_ONLY = ("lowerings", "accelerate")  # nothing to put in a formula
+WORDS_ONLY = ("lowerings",)  # nothing to put in a formula
 SECTIONS = ("Args:", "Returns:", "Raises:", "Example:", "Elsewhere:", "Source:")
 
 
@@ -79,6 +79,8 @@ def test_what_has_a_default_is_keyword_only(name: str) -> None:
             continue
         if parameter.name == "bias" and parameter.default is None:
             assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            assert (name, parameter.name) == ("accelerate", "fn")  # or a decorator
         elif parameter.default is parameter.empty:
             assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         else:

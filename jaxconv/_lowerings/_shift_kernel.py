@@ -17,7 +17,6 @@ from jaxconv._spec import Spec
 
 ROWS = 32  # rows of a block whose products are added before anything is stored
 ROW_BYTES = 1 << 15
-UNROLLED_SUMS = 9
 LONGEST = 1024  # positions of a row that share a block
 
 
@@ -129,38 +128,31 @@ def _block(v: jax.Array, at: jax.Array, size: Ints, spec: Spec) -> jax.Array:
 
 
 def _block_sums(x: jax.Array, y: jax.Array, cuts: Blocks, spec: Spec) -> jax.Array:
-    """(taps, channels) of one block."""
+    """(taps, channels) of one block, in a loop over taps.
+
+    One loop body is compiled, not one for each tap: of 3x3 taps unrolled it was 0.8 to
+    1.9 times as long in running, and 1.5 to 2 times in compiling.
+    """
     g, lead = spec.geometry, spec.lead
-    none, one = (0,) * g.ndim, (1,) * g.ndim
+    one = (1,) * g.ndim
+    reach = tuple((n - 1) * s + 1 for n, s in zip(cuts.inner, g.stride, strict=True))
+
+    def products(tap: jax.Array, start: Ints) -> jax.Array:
+        at, size = [jnp.zeros((), tap.dtype)] * x.ndim, list(x.shape)
+        at[lead : lead + g.ndim] = list(
+            tap + np.array(_scaled(start, g.stride), tap.dtype)
+        )
+        size[lead : lead + g.ndim] = reach
+        moved = lax.dynamic_slice(x, at, size)
+        moved = window(moved, (0,) * g.ndim, cuts.inner, g.stride, lead)
+        return moved * window(y, start, cuts.inner, one, lead)
+
+    def sums(tap: jax.Array) -> jax.Array:
+        terms = (products(tap, start) for start in cuts.starts)
+        return _add_up(functools.reduce(operator.add, terms), spec)
+
     taps = np.array(list(np.ndindex(*g.kernel)), np.int32)
-    taps *= np.array(g.dilation, np.int32)
-    unrolled = len(taps) <= UNROLLED_SUMS
-    size = tuple((b - 1) * s + 1 for b, s in zip(cuts.block, g.stride, strict=True))
-
-    def tap(x: jax.Array) -> jax.Array:
-        if max(g.stride) > 1 or not unrolled:
-            # Copied first: the long loop is then over fixed, dense places.
-            x = lax.optimization_barrier(window(x, none, cuts.block, g.stride, lead))
-        products = (
-            window(x, start, cuts.inner, one, lead)
-            * window(y, start, cuts.inner, one, lead)
-            for start in cuts.starts
-        )
-        return _add_up(functools.reduce(operator.add, products), spec)
-
-    if unrolled:
-        return jnp.stack(
-            [tap(window(x, tuple(t), size, one, lead)) for t in taps.tolist()]
-        )
-
-    def slice_and_tap(t: jax.Array) -> jax.Array:
-        zero = jnp.zeros((), t.dtype)
-        start, shape = [zero] * x.ndim, list(x.shape)
-        start[lead : lead + g.ndim] = list(t)
-        shape[lead : lead + g.ndim] = size
-        return tap(lax.dynamic_slice(x, start, shape))
-
-    return lax.map(slice_and_tap, jnp.asarray(taps))
+    return lax.map(sums, jnp.asarray(taps * np.array(g.dilation, np.int32)))
 
 
 def _scaled(sizes: Ints, by: Ints) -> Ints:
