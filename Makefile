@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint notebooks install clean
+.PHONY: help demo test bench bench-models lint notebooks gallery install clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo  ## See the library at work
 	$(BIN)/python -m jaxconv demo $(ARGS)
@@ -25,6 +25,9 @@ test: $(VENV)/.dev  ## Run the tests, on the CPU, in two processes
 bench: $(VENV)/.dev  ## Measure against JAX and its libraries
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+bench-models: $(VENV)/.dev  ## Measure whole models, plain and accelerated
+	$(BIN)/python -m benchmarks.models $(ARGS)
+
 lint: $(VENV)/.dev  ## Check format, lint and types
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m ruff check
@@ -32,6 +35,9 @@ lint: $(VENV)/.dev  ## Check format, lint and types
 
 notebooks: $(VENV)/.dev  ## Execute every notebook
 	$(BIN)/python notebooks/run.py $(ARGS)
+
+gallery: $(VENV)/.demo  ## Build docs/gallery, and its animations in out/gallery
+	$(BIN)/python -m jaxconv gallery --svg docs/gallery --gif out/gallery $(ARGS)
 
 install: $(VENV)/.dev  ## Only make the environment
 

@@ -1,7 +1,8 @@
 """`python -m benchmarks.report RESULT.json`: a result file as Markdown and a picture.
 
-With ``--write FILE ...`` the text replaces what stands between the two marker lines of
-each file, and the picture is drawn anew.
+With ``--write FILE ...`` the text replaces what stands between the marker lines of each
+file, and the picture is drawn anew.  There are two texts: "benchmarks", the geometric
+means and the picture, and "cells", every single time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from benchmarks.workloads import ROLES, TITLES
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "img" / "benchmarks.png"
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{options.result} has nothing to compare jaxconv with", file=sys.stderr)
         return 2
     if not options.write:
-        print(markdown(result, None))
+        print(means(result, None), cells(result), sep="\n\n")
         return 0
     from benchmarks.plot import draw
 
@@ -41,39 +41,56 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Drawn: {options.picture}")
     for path in options.write:
         link = Path(os.path.relpath(options.picture.resolve(), path.resolve().parent))
-        path.write_text(insert(path.read_text(), markdown(result, link.as_posix())))
+        blocks = {"benchmarks": means(result, link.as_posix()), "cells": cells(result)}
+        path.write_text(insert(path.read_text(), blocks))
         print(f"Written: {path}")
     return 0
 
 
-def insert(text: str, block: str) -> str:
-    """The text with the block between its two marker lines."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"there must be one line {BEGIN} and one line {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+def insert(text: str, blocks: dict[str, str]) -> str:
+    """The text with each block between its two marker lines, where it has them."""
+    found = 0
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if (text.count(begin), text.count(end)) == (1, 1):
+            before, _, rest = text.partition(begin)
+            _, _, after = rest.partition(end)
+            text = f"{before}{begin}\n{block}\n{end}{after}"
+            found += 1
+        elif begin in text or end in text:
+            raise ValueError(f"there must be one line {begin} and one line {end}")
+    if not found:
+        raise ValueError(f"there are no marker lines for {' or '.join(blocks)}")
+    return text
 
 
-def markdown(result: Result, picture: str | None) -> str:
-    """Setting, geometric means, picture, and every cell in a part that unfolds."""
-    against = " / ".join(LABELS[rival] for rival in summary.rivals(result))
+def means(result: Result, picture: str | None) -> str:
+    """Setting, geometric means and picture."""
+    against = _against(result)
     parts = [
         f"{summary.setting(result)}. How many times quicker {OURS} is than {against}, "
         "channels first, geometric means:",
-        _table(*summary.mean_table(result)),
+        table(*summary.mean_table(result)),
     ]
     if picture:
         parts.append(f"![How many times quicker than {against}]({picture})")
-    parts += [
-        "<details><summary>Every cell</summary>",
-        f"Milliseconds of {OURS}, least of all rounds, and in brackets how many times "
-        f"quicker than {against}.",
-        _table(*_cell_table(result)),
-        "\n\n".join(summary.sentences(result)),
-        "</details>",
-    ]
     return "\n\n".join(parts)
+
+
+def cells(result: Result) -> str:
+    """Every cell, and what the means hide."""
+    return "\n\n".join(
+        [
+            f"{summary.setting(result)}. Milliseconds of {OURS}, least of all rounds, "
+            f"and in brackets how many times quicker than {_against(result)}.",
+            table(*_cell_table(result)),
+            *summary.sentences(result),
+        ]
+    )
+
+
+def _against(result: Result) -> str:
+    return " / ".join(LABELS[rival] for rival in summary.rivals(result))
 
 
 def _cell_table(result: Result) -> tuple[list[str], list[list[str]]]:
@@ -96,7 +113,7 @@ def _cell(cell: Cell | None, against: list[str]) -> str:
     return f"{summary.number(1e3 * ours)} ({quicker})"
 
 
-def _table(head: list[str], lines: list[list[str]]) -> str:
+def table(head: list[str], lines: list[list[str]]) -> str:
     rule = ["---", *["--:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
 

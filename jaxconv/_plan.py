@@ -45,25 +45,40 @@ def _large_kernel(case: Case) -> bool:
     if fft.LOWERING.refuse(case) is not None or min(c, o) > 16:
         return False
     narrow = case.groups == 1 and max(c, o) <= 8  # XLA is slow on few channels
-    return case.multiply_adds >= max(2**27, (8 if narrow else 32) * fft.steps(case))
+    least, factor = (2**23, 2.5) if narrow else (2**27, 32)
+    return case.multiply_adds >= max(least, factor * fft.steps(case))
 
 
 def _depthwise(case: Case) -> bool:
     return case.depthwise and case.groups > 1
 
 
+def _one_channel(case: Case) -> bool:
+    """A depthwise convolution of a single channel; with a stride XLA is as fast."""
+    return _channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
+
+
 def _worth_a_product(case: Case) -> bool:
-    """Enough terms in each sum, and no faster convolution or copy in the way."""
+    """Enough terms in each sum, or a single position."""
     g, (n, c, o) = case.geometry, case.sizes
     terms = {"output": g.taps * c, "input": o, "kernel": n * g.positions}[case.role]
-    strided_points = case.role == "input" and g.taps == 1 and max(g.stride) > 1
-    large_patches = (
-        case.role == "output"
-        and g.ndim == 2
-        and g.taps > 1
-        and case.bytes("input") >= 2**22
-    )
-    return terms >= 8 and not strided_points and not large_patches
+    return terms >= 8 or g.positions == 1
+
+
+def _channels_in(case: Case, channels: int) -> bool:
+    """At most so many channels in, no groups, no stride."""
+    dense = case.groups == 1 and max(case.geometry.stride) == 1
+    return dense and case.sizes.c <= channels
+
+
+def _few_in(case: Case) -> bool:
+    few = 8 if case.geometry.ndim == 2 else 1
+    small = case.sizes.c * case.geometry.taps <= 72
+    return case.role == "input" and _channels_in(case, few) and small
+
+
+def _one_channel_in(case: Case) -> bool:
+    return case.role == "input" and _channels_in(case, 1) and case.geometry.taps <= 49
 
 
 def _strided_input(case: Case) -> bool:
@@ -76,15 +91,24 @@ def _few_channels_or_not_2d(case: Case) -> bool:
 
 def _full_phases(case: Case) -> bool:
     """Taps that fill the residues of the stride, and not too deep a sum."""
-    g = case.geometry
+    g, o = case.geometry, case.sizes.o
     padded = math.prod(-(-axis.span // axis.s) * axis.s for axis in g.axes)
-    dense = case.sizes.o <= 256 and padded <= 1.35 * g.taps
+    dense = o <= 128 and padded <= (1.8 if o <= 64 else 1.35) * g.taps
     return _strided_input(case) and (g.ndim != 2 or dense)
 
 
 def _deep_bfloat16(case: Case) -> bool:
     wide = min(case.sizes.c, case.sizes.o) >= 128
     return case.dtype.name == "bfloat16" and case.role != "kernel" and wide
+
+
+def _few_positions(case: Case) -> bool:
+    """The kernel's gradient from few positions: deep in channels, short in sums."""
+    n, c, o = case.sizes
+    few = case.groups == 1 and n * case.geometry.positions <= 256
+    return (
+        case.role == "kernel" and case.geometry.ndim == 2 and few and min(c, o) >= 128
+    )
 
 
 def _one_axis(case: Case) -> bool:
@@ -109,19 +133,27 @@ RULES: tuple[Rule, ...] = (
         "fft",
         ("cpu",),
         _large_kernel,
-        "large kernels: 300x300 on itself 14484 to 1.8; 30x30 1@530x1430 872 to 17",
+        "large kernels: 300x300 on itself 14484 to 1.8; 30x30 1@530x1430 872 to 17; "
+        "9x9 3-1@128 6.3 to 0.6; 7x7 4-4@64 1.9 to 0.4",
     ),
     Rule(
         "shift",
         ("cpu",),
         _depthwise,
-        "depthwise: 3x3 256@124 69/69/81 to 1/1.7/3; 7x7 96@56 97/97/94 to 2/4.4/13",
+        "depthwise: 3x3 256@124 69/69/81 to 1/1.7/3; 7x7 96@56 97/97/94 to 2/4.4/5.2",
+    ),
+    Rule(
+        "shift",
+        ("cpu",),
+        _one_channel,
+        "one channel in: 3x3 1-16@64 1.2 to 0.2; 5x5 1-6@28 2.5 to 0.3",
     ),
     Rule(
         "product",
         ("cpu",),
         _worth_a_product,
-        "windows apart: patch 16x16 input 92 to 5.2; 1x1 stride 2 kernel 41 to 8.5",
+        "windows apart: patch 16x16 input 92 to 5.2; 1x1 stride 2 18 to 11, kernel 41 "
+        "to 8.5; 2x2 stride 2 96-192@56 5.7 to 3.4",
     ),
     Rule(
         "grouped",
@@ -136,16 +168,35 @@ RULES: tuple[Rule, ...] = (
         "transposed: 3-D stride 2 64-1 1880 to 0.7; 1-D stride 8 18 to 14",
     ),
     Rule(
+        "overlap_add",
+        ("cpu",),
+        _few_in,
+        "few channels in: 3x3 3-32@64 1.5 to 0.9; 3x3 8-32@64 2.2 to 1.9",
+    ),
+    Rule(
+        "shift",
+        ("cpu",),
+        _one_channel_in,
+        "one channel in, few out, so that columns are too large: 5x5 1-6@28 3.7 to 0.5",
+    ),
+    Rule(
         "polyphase",
         ("cpu",),
         _full_phases,
-        "transposed: 4x4 stride 2 128-64@32 42 to 26; 7x7 stride 2 64-3 55 to 31",
+        "transposed: 4x4 stride 2 128-64@32 42 to 26; 7x7 stride 2 64-3 55 to 31; 3x3 "
+        "stride 2 64-32@56 13.6 to 12.2, but 128-64@32 4.0 to 6.1",
     ),
     Rule(
         "taps",
         ("cpu",),
         _deep_bfloat16,
         "bfloat16: 3x3 512@7 9.1 to 4.3; 3x3 256@14 8.3 to 5.1; slower at 64 channels",
+    ),
+    Rule(
+        "taps",
+        ("cpu",),
+        _few_positions,
+        "few positions: 4x4 stride 2 512-256@4 2.8 to 2.0; at 128-64@16 1.6 to 2.0",
     ),
     Rule(
         "rows",

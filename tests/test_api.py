@@ -31,6 +31,7 @@ over_functions = pytest.mark.parametrize("name", OURS)
 ORDER = (
     "platform",
     "repeats",
+    "method",
     "mask",
     "sparse",
     "transposed",
@@ -43,8 +44,12 @@ ORDER = (
     "groups",
     "offset_groups",
     "padding_mode",
+    "offset_scale",
+    "remove_center",
+    "softmax",
     "layout",
     "implementation",
+    "memory_limit",
     "precision",
     "preferred_element_type",
     "dtype",
@@ -106,6 +111,7 @@ def test_options_have_the_same_names_order_and_defaults(name: str) -> None:
 @over_functions
 def test_arrays_come_first(name: str) -> None:
     order = [
+        "fn",
         "x",
         "offset",
         "u",

@@ -186,7 +186,11 @@ def test_ratios_and_geometric_means():
 def test_report_replaces_what_stands_between_its_markers(tmp_path):
     source, page = tmp_path / "result.json", tmp_path / "page.md"
     source.write_text(json.dumps(synthetic()))
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    marks = "".join(
+        f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\nafter\n"
+        for name in ("benchmarks", "cells")
+    )
+    page.write_text(f"before\n{marks}")
     picture = tmp_path / "img" / "bars.png"
     arguments = [str(source), "--picture", str(picture), "--write", str(page)]
     assert report.main(arguments) == 0
@@ -208,7 +212,9 @@ def test_report_replaces_what_stands_between_its_markers(tmp_path):
 
 def test_report_wants_its_markers():
     with pytest.raises(ValueError, match="one line"):
-        report.insert(f"{report.BEGIN} and no end", "block")
+        report.insert("<!-- cells:begin --> and no end", {"cells": "block"})
+    with pytest.raises(ValueError, match="no marker lines for cells"):
+        report.insert("neither", {"cells": "block"})
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,30 @@ PLANNED = {
     ),
     "strided points": Planned(
         *(conv, (2, 16, 7, 9), (24, 16, 1, 1)),
-        *({"stride": 2}, ("product", "xla", "product")),
+        *({"stride": 2}, ("product",) * 3),
+    ),
+    "one position": Planned(conv, (2, 3, 4, 5), (7, 3, 4, 5), {}, ("product",) * 3),
+    "one channel in": Planned(
+        *(conv, (2, 1, 9, 8), (12, 1, 3, 2), {}),
+        ("shift", "overlap_add", "xla"),
+    ),
+    "few channels in": Planned(
+        *(conv, (2, 4, 9, 8), (36, 4, 3, 3), {"padding": 1}),
+        ("xla", "overlap_add", "xla"),
+    ),
+    "one channel in, few out": Planned(
+        *(conv, (8, 1, 99, 98), (2, 1, 5, 6), {}), ("shift", "shift", "xla")
+    ),
+    "narrow": Planned(
+        *(conv, (2, 3, 110, 120), (2, 3, 9, 11), {"padding": 4}), ("fft",) * 3
+    ),
+    "few positions": Planned(
+        *(conv, (2, 128, 7, 8), (130, 128, 3, 3), {"stride": 2, "padding": 1}),
+        ("xla", "xla", "taps"),
+    ),
+    "few deep phases": Planned(
+        *(conv_transpose, (2, 20, 9, 8), (20, 18, 3, 3)),
+        *({"stride": 2, "padding": 1}, ("xla", "polyphase", "xla")),
     ),
     "grouped": Planned(
         conv, (2, 12, 9, 8), (6, 4, 3, 2), {"groups": 3}, ("grouped",) * 3
@@ -109,7 +132,7 @@ PLANNED = {
         *(conv, (2, 20, 8, 9), (5, 20, 3, 5)),
         *({"padding": 2}, ("xla", "xla", "exchange")),
     ),
-    "plane": Planned(conv, (2, 6, 8, 9), (18, 6, 3, 2), {}, ("xla",) * 3),
+    "plane": Planned(conv, (2, 16, 8, 9), (18, 16, 3, 2), {}, ("xla",) * 3),
 }
 
 over_planned = pytest.mark.parametrize("planned", PLANNED.values(), ids=PLANNED)
@@ -180,7 +203,9 @@ def is_shift(case: _spec.Case, text: str) -> None:
     assert not convolutions(text)
     if case.role != "kernel":  # which adds up by products with ones
         assert dots(text) == 0
-        assert len(re.findall(r" multiply\(", text)) == case.geometry.taps
+        apart = case.role == "input" and max(case.geometry.stride) == 1
+        many = case.sizes.o if apart else 1  # each of a channel's kernels by itself
+        assert len(re.findall(r" multiply\(", text)) == case.geometry.taps * many
 
 
 def is_product(case: _spec.Case, text: str) -> None:

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import jaxconv
-from jaxconv._cli import check, demo
+from jaxconv._cli import check, demo, draw, explain, explore, gallery, options
 from jaxconv._cli.errors import UserError
 
 
@@ -60,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser
     _add_demo(add)
     _add_check(add)
+    _add_explain(add)
+    _add_draw(add)
+    _add_gallery(add)
+    _add_explore(add)
     return top
 
 
@@ -85,6 +90,57 @@ def _add_check(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--json", action="store_true", help="one JSON document on standard output"
     )
     command.set_defaults(run=lambda given: check.run(given.image, as_json=given.json))
+
+
+def _add_explain(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "one call in numbers: size, matrix, work, lowering, other libraries' code"
+    command = add("explain", help=about, description=about)
+    calls = command.add_subparsers(
+        title="calls", metavar="CALL", required=True, parser_class=Parser
+    )
+    for name in ("conv", "conv_transpose"):
+        transposed = name == "conv_transpose"
+        call = calls.add_parser(name, help=f"`jaxconv.{name}`")
+        options.add_operands(call)
+        options.add_windows(call)
+        options.add_channels(call)
+        if transposed:
+            options.add_beyond(call)
+        call.set_defaults(run=partial(explain.run, transposed=transposed))
+
+
+def _add_draw(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "a picture or an animation, as .gif, .svg, .html or .png"
+    command = add("draw", help=about, description=about)
+    draw.add_subjects(command, Parser)
+
+
+def _add_gallery(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "every picture of the gallery, and its page"
+    command = add("gallery", help=about, description=about)
+    for name, what in (("svg", "pictures and the page"), ("gif", "animations")):
+        words = f"folder for the {what}, made if missing"
+        command.add_argument(f"--{name}", type=Path, metavar="DIR", help=words)
+    command.set_defaults(run=lambda given: gallery.run(given.svg, given.gif))
+
+
+def _add_explore(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "a page with sliders: sizes, animation, formulas, matrix and code"
+    command = add("explore", help=about, description=about)
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the page as one HTML file"
+    )
+    where.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        help="port to serve it at, to this machine only (default: any that is free)",
+    )
+    command.add_argument("--open", action="store_true", help="open a browser as well")
+    command.set_defaults(
+        run=lambda given: explore.run(given.out, given.port, given.open)
+    )
 
 
 def _add_image(command: argparse.ArgumentParser) -> None:

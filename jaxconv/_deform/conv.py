@@ -1,0 +1,127 @@
+"""Deformable convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+from jaxconv import _canonical as can
+from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._deform import _read as read
+from jaxconv._deform._read import Options
+from jaxconv._geometry import Ints
+from jaxconv._spec import Layout
+from jaxconv._windows import Windows
+
+
+def deform_conv(
+    x: ArrayLike,
+    offset: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    mask: ArrayLike | None = None,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    memory_limit: int | None = None,
+    precision: Any = None,
+) -> jax.Array:
+    r"""Deformable convolution: every tap reads where its offset says, between pixels.
+
+    .. math::
+        y[n, o, p] = b[o] + \sum_{c, t} w[o, c, t] \; m[n, t, p] \;
+            x(n, c, \; p \cdot s + t \cdot d - \mathit{lo} + \Delta[n, t, p])
+
+    where x between pixels is interpolated linearly along every axis, and each of the
+    pixels around that lies outside the image counts as zero.
+
+    Letters: as in `conv`, group left out; d axes of space, T taps, G offset groups;
+    :math:`\Delta` offset, m mask (1 without one), per offset group.  Offsets are in
+    elements of x, added after stride, padding and dilation.
+
+    Args:
+      x: input, (N, C, \*space), or (C, \*space) without a batch; floating.
+      offset: (N, G*T*d, \*out): group slowest, then tap (row-major), then axis, the
+        first one first (dy before dx).  G follows from it and divides C.
+      kernel: weights, (O, C/groups, \*window), in groups that need not be those of the
+        offsets.  Its rank says how many axes are space.
+      bias: (O,), or None.
+      mask: (N, G*T, \*out): a factor for every tap, in the offset's order; or None.
+      stride, padding, dilation: as in `conv`.
+      layout: "channels_first", or "channels_last": x (N, \*space, C), kernel
+        (\*window, C/groups, O), offset and mask (N, \*out, channels).
+      implementation: None chooses by memory_limit; "columns" samples everything first
+        (N*T*C*out elements) and multiplies once; "chunks" goes through the output
+        positions in parts of at most a tenth of that, and derivatives sample again.
+      memory_limit: most bytes of sampled columns at a time (but at least one output
+        position); None is 4 MiB on a CPU, where what stays in the cache is also
+        faster, and else 256 MiB.
+      precision: of the product, as in `jax.lax.dot_general`.
+
+    Returns:
+      (N, O, \*out), with out as in `conv`.  16-bit types are sampled and added up in
+      float32.
+
+    Raises:
+      ValueError: shapes, sizes or words that do not fit; the message says how many
+        channels are expected and from what that follows.
+      TypeError: operands of different types, or not floating.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[0.0, 10.0, 20.0, 30.0]])  # one channel, no batch
+      >>> offset = jnp.array([[0.0, 0.5, -0.25, 9.0]])  # one tap: d*G*T = 1 channel
+      >>> jaxconv.deform_conv(x, offset, jnp.array([[[1.0]]]))  # 9: outside
+      Array([[ 0. , 15. , 17.5,  0. ]], dtype=float32)
+
+    Elsewhere: `torchvision.ops.deform_conv2d` means the same, value for value, in two
+    dimensions.  An offset that is infinite or not a number contributes zero here, as
+    every sample that is not within one pixel of the image does.
+
+    Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (mask); claim
+    4.07.
+    """
+    given = read.arrays(x=x, offset=offset, kernel=kernel, bias=bias, mask=mask)
+    shape = given.kernel.shape
+    ndim, arranged = can.spatial_rank(shape), can.layout(layout)
+    has_batch = can.has_batch(given.x.shape, ndim)
+    image, moves, factor = read.with_batch(has_batch, given.x, given.offset, given.mask)
+    windows = Windows.read(ndim, stride, padding, dilation, "zeros")
+    groups = _groups(given.x.shape, image.shape, shape, arranged)
+    space, window = read.space(image.shape, arranged), read.window(shape, arranged)
+    geometry, _ = windows.conv(space, window)
+    options = Options(implementation, memory_limit, precision)
+    call = read.deform(geometry, arranged, groups, image.shape, moves, factor, options)
+    can.bias_shape(given.bias, shape[0 if arranged == "channels_first" else -1])
+    with jax.named_scope("jaxconv.deform_conv"):
+        y = call(image, call.columns(moves, factor), given.kernel)
+        return read.finish(y, given.bias, arranged, has_batch)
+
+
+def _groups(shape: Ints, image: Ints, kernel: Ints, layout: Layout) -> int:
+    """How many groups of the kernel's input channels x has; they divide its outputs."""
+    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
+    can.window_not_empty(read.window(kernel, layout), kernel)
+    if 0 in (o, c):
+        can.fail("kernel.shape", kernel, "has no channels", "Give at least one")
+    found = read.channels(image, layout)
+    space = read.space(image, layout)
+    can.space_not_empty(space, (image[0], found), ("x.shape", shape))
+    if found == 0 or found % c:
+        rule = (
+            f"has {found} channels in layout={layout!r}, which must be a multiple of "
+        )
+        rule += f"the kernel's {c} per group (kernel.shape={kernel})"
+        can.fail("x.shape", shape, rule, "Give it such a number, or check layout=")
+    groups = found // c
+    if o % groups:
+        rule = (
+            f"has {o} output channels, which x's {groups} groups of {c} do not divide"
+        )
+        can.fail("kernel.shape", kernel, rule, "Choose a multiple of the groups")
+    return groups

@@ -1,0 +1,115 @@
+"""Transposed deformable convolution: the linear transpose in x of `deform_conv`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+from jaxconv import _canonical as can
+from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._deform import _read as read
+from jaxconv._deform._read import Options
+from jaxconv._geometry import Ints
+from jaxconv._spec import Layout
+from jaxconv._windows import Windows
+
+
+def deform_conv_transpose(
+    x: ArrayLike,
+    offset: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    mask: ArrayLike | None = None,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: IntLike = 0,
+    output_size: IntLike | None = None,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    memory_limit: int | None = None,
+    precision: Any = None,
+) -> jax.Array:
+    r"""Transposed deformable convolution: `deform_conv`'s linear transpose in x.
+
+    .. math::
+        z[n, c, q] = b[c] + \sum_{o, p, t} B(q, \;
+            p \cdot s + t \cdot d - \mathit{lo} + \Delta[n, t, p]) \;
+            m[n, t, p] \; w[o, c, t] \; x[n, o, p]
+
+    with B the weight with which linear interpolation reads pixel q at a position.
+    Every tap of every input is added where its offset says, shared among the pixels
+    around; what falls outside is lost.
+
+    Letters: as in `deform_conv`, whose output is this function's input x.
+
+    Args:
+      x: input, (N, O, \*space), or (O, \*space) without a batch; floating.
+      offset: (N, G*T*d, \*space), at every position of x: group slowest, then tap, then
+        axis (dy before dx).  G follows from it and divides the result's channels.
+      kernel: the very kernel of the convolution to be undone, (O, C/groups, \*window).
+      bias: (C,), or None.
+      mask: (N, G*T, \*space), or None.
+      stride, padding, output_padding, output_size, dilation, groups: as in
+        `conv_transpose`.
+      layout, implementation, memory_limit, precision: as in `deform_conv`.
+
+    Returns:
+      (N, C, \*out), with out as in `conv_transpose`.
+
+    Raises:
+      ValueError: shapes, sizes or words that do not fit.
+      TypeError: operands of different types, or not floating.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[10.0, 20.0]])  # one channel, no batch
+      >>> offset = jnp.array([[0.25, 9.0]])  # one tap; 9: outside
+      >>> jaxconv.deform_conv_transpose(x, offset, jnp.array([[[1.0]]]), stride=2)
+      Array([[7.5, 2.5, 0. ]], dtype=float32)
+
+    Elsewhere: tvdcn has an operation of this name; torchvision and mmcv have none.
+
+    Source: the definition by `jax.linear_transpose`; claims 1.02 and 4.07.
+    """
+    given = read.arrays(x=x, offset=offset, kernel=kernel, bias=bias, mask=mask)
+    shape = given.kernel.shape
+    ndim, arranged = can.spatial_rank(shape), can.layout(layout)
+    has_batch = can.has_batch(given.x.shape, ndim)
+    y, moves, factor = read.with_batch(has_batch, given.x, given.offset, given.mask)
+    groups = can.integer("groups", groups, 1)
+    channels = _channels(given.x.shape, y.shape, shape, groups, arranged)
+    windows = Windows.read(ndim, stride, padding, dilation, "zeros")
+    space, window = read.space(y.shape, arranged), read.window(shape, arranged)
+    geometry, _ = windows.transpose(space, window, output_padding, output_size)
+    first = arranged == "channels_first"
+    size = (channels, *geometry.input) if first else (*geometry.input, channels)
+    image = jax.ShapeDtypeStruct((y.shape[0], *size), y.dtype)
+    options = Options(implementation, memory_limit, precision)
+    call = read.deform(geometry, arranged, groups, image.shape, moves, factor, options)
+    can.bias_shape(given.bias, channels)
+    with jax.named_scope("jaxconv.deform_conv_transpose"):
+        samples, weights = call.columns(moves, factor), given.kernel
+        (z,) = jax.linear_transpose(lambda v: call(v, samples, weights), image)(y)
+        return read.finish(z, given.bias, arranged, has_batch)
+
+
+def _channels(shape: Ints, y: Ints, kernel: Ints, groups: int, layout: Layout) -> int:
+    """Channels of the result; those of x are the kernel's outputs."""
+    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
+    can.window_not_empty(read.window(kernel, layout), kernel)
+    can.groups_divide("output", o, groups, kernel)
+    can.groups_divide("input", c, 1, kernel)
+    can.space_not_empty(read.space(y, layout), (), ("x.shape", shape))
+    found = read.channels(y, layout)
+    if found != o:
+        rule = (
+            f"has {found} channels in layout={layout!r}, but the kernel, that of the "
+        )
+        rule += f"convolution to be undone, puts out {o} (kernel.shape={kernel})"
+        can.fail("x.shape", shape, rule, f"Give it {o} channels, or check layout=")
+    return c * groups

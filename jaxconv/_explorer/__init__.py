@@ -1,0 +1,1 @@
+"""The explorer: one page about convolution arithmetic, and a server for it."""

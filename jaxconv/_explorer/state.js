@@ -1,0 +1,55 @@
+"use strict";
+
+// What the page shows, and the URL's hash that says it: pure functions.
+
+const MAXIMA = {
+  input: 12, kernel: 7, stride: 4, padding: 6, dilation: 4, output_padding: 3,
+};
+const START = {
+  input: 5, kernel: 3, stride: 2, padding: 1, dilation: 1, output_padding: 0,
+};
+const FIELDS = Object.keys(MAXIMA);
+
+/** {op, dims, view, fields}: one or two values per field, numbers or text in error. */
+function readHash(hash) {
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const values = (field) => (given.get(field) ?? String(START[field])).split(",");
+  const fields = FIELDS.map((field) => [field, values(field).map(parseValue)]);
+  return {
+    op: given.get("op") ?? "conv",
+    dims: parseValue(given.get("dims") ?? "1"),
+    view: given.get("view") === "zeros" ? "zeros" : "scatter",
+    fields: Object.fromEntries(fields),
+  };
+}
+
+function parseValue(text) {
+  const number = Number(text);
+  return text.trim() !== "" && Number.isFinite(number) ? number : text;
+}
+
+function writeHash(state) {
+  const shownFields = FIELDS.filter(
+    (f) => state.op !== "conv" || f !== "output_padding",
+  );
+  const entries = [["op", state.op], ["dims", state.dims]];
+  if (state.op !== "conv") entries.push(["view", state.view]);
+  for (const field of shownFields) entries.push([field, state.fields[field].join(",")]);
+  return `#${entries.map(([key, value]) => `${key}=${encodeHash(value)}`).join("&")}`;
+}
+
+function encodeHash(value) {
+  return encodeURIComponent(value).replaceAll("%2C", ",");
+}
+
+/** What the arithmetic takes: one number per axis in every field. */
+function settingOf(state) {
+  const axes = count(state.dims === 2 ? 2 : 1);
+  const spread = (values) => axes.map((axis) => values[axis] ?? values[0]);
+  const fields = FIELDS.map((field) => [field, spread(state.fields[field])]);
+  return { op: state.op, dims: state.dims, ...Object.fromEntries(fields) };
+}
+
+function isSeparate(state) {
+  return state.dims === 2 && FIELDS.some((field) => state.fields[field].length > 1);
+}

@@ -1,0 +1,142 @@
+"""Where cells lie on the page: grids beside or below one another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxconv import _canonical as can
+from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Line, Mark, Text
+from jaxconv.viz._setting import Place
+
+CELL = 34.0  # the largest, but for sums of letters
+SUM_CELL = 66.0
+LEAST_CELL = 7.0
+NUMBER_CELL = 17.0  # the least that a number can be read in
+LABEL = 18  # height of the line above a grid
+
+
+class Panel(NamedTuple):
+    """A grid to be placed: its label, its first place and its size."""
+
+    label: str
+    first: Place
+    rows: int
+    columns: int
+
+
+class Grid(NamedTuple):
+    """A grid in its place."""
+
+    x: float
+    y: float
+    cell: float
+    panel: Panel
+
+    def corner(self, place: Place) -> tuple[float, float]:
+        row, column = (
+            c - first for c, first in zip(place, self.panel.first, strict=True)
+        )
+        return self.x + column * self.cell, self.y + row * self.cell
+
+    def put(self, place: Place, role: str, text: str = "", note: str = "") -> Cell:
+        if self.cell < NUMBER_CELL:
+            text = note = ""
+        return Cell(*self.corner(place), self.cell, role, text, note)
+
+    def box(self, places: list[Place], role: str) -> Box:
+        """The outline around places."""
+        rows, columns = zip(*places, strict=True)
+        x, y = self.corner((min(rows), min(columns)))
+        width = (max(columns) - min(columns) + 1) * self.cell
+        return Box(x, y, width, (max(rows) - min(rows) + 1) * self.cell, role)
+
+    @property
+    def places(self) -> list[Place]:
+        top, left = self.panel.first
+        rows = range(top, top + self.panel.rows)
+        return [(r, c) for r in rows for c in range(left, left + self.panel.columns)]
+
+    def label(self, y: float) -> Text:
+        return Text(self.x, y, self.panel.label)
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.panel.rows * self.cell
+
+
+class Page(NamedTuple):
+    """Grids that fill the width, and the height they need."""
+
+    grids: list[Grid]
+    height: float
+    column: bool
+
+    @property
+    def labels(self) -> list[Mark]:
+        """Where no line between grids goes: at the top, or below those of a column."""
+        top = LABEL - 6.0
+        first, *rest = self.grids
+        return [
+            first.label(top),
+            *(g.label(g.bottom + 15 if self.column else top) for g in rest),
+        ]
+
+
+def arrange(*panels: Panel, flat: bool, largest: float = CELL) -> Page:
+    """Grids in a row, or ``flat`` ones in a column, as large as the width allows."""
+    columns = [panel.columns for panel in panels]
+    below = _cell(max(columns), 0, largest)
+    beside = _cell(sum(columns), BESIDE * (len(panels) - 1), largest)
+    if flat or (beside < NUMBER_CELL and below > beside):
+        return _in_column(panels, _seen(below, max(columns)))
+    return _in_row(panels, _seen(beside, sum(columns)))
+
+
+BESIDE = 34  # between grids in a row
+BELOW = 36  # between grids in a column
+
+
+def _cell(columns: int, gaps: float, largest: float) -> float:
+    return min(largest, (WIDTH - 2 * MARGIN - gaps) / columns)
+
+
+def _seen(cell: float, columns: int) -> float:
+    """A cell that is large enough to be seen."""
+    if cell < LEAST_CELL:
+        most = int((WIDTH - 2 * MARGIN) / LEAST_CELL)
+        rule = f"are more than can be seen side by side, about {most}"
+        can.fail("columns", columns, rule, "Draw smaller sizes or less padding")
+    return cell
+
+
+def _in_row(panels: tuple[Panel, ...], cell: float) -> Page:
+    gaps = BESIDE * (len(panels) - 1)
+    x = (WIDTH - sum(p.columns for p in panels) * cell - gaps) / 2
+    tall = max(p.rows for p in panels) * cell
+    grids: list[Grid] = []
+    for panel in panels:
+        grids.append(Grid(x, LABEL + (tall - panel.rows * cell) / 2, cell, panel))
+        x += panel.columns * cell + BESIDE
+    return Page(grids, LABEL + tall + 8, column=False)
+
+
+def _in_column(panels: tuple[Panel, ...], cell: float) -> Page:
+    y = float(LABEL)
+    grids: list[Grid] = []
+    for panel in panels:
+        x = (WIDTH - panel.columns * cell) / 2
+        grids.append(Grid(x, y, cell, panel))
+        y += panel.rows * cell + BELOW
+    return Page(grids, y - BELOW + LABEL + 4, column=True)
+
+
+def beam(start: Box, end: Box) -> list[Mark]:
+    """Two lines from the side of one outline to the facing side of another."""
+    if start.x + start.width <= end.x:
+        x1, x2 = start.x + start.width, end.x
+        tops = Line(x1, start.y, x2, end.y, "beam")
+        bottom = Line(x1, start.y + start.height, x2, end.y + end.height, "beam")
+        return [tops, bottom]
+    y1, y2 = start.y + start.height, end.y
+    left = Line(start.x, y1, end.x, y2, "beam")
+    return [left, Line(start.x + start.width, y1, end.x + end.width, y2, "beam")]

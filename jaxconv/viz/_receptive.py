@@ -1,0 +1,86 @@
+"""How the receptive field of one unit grows through layers, on a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxconv import _canonical as can
+from jaxconv._arithmetic import ReceptiveField, receptive_field
+from jaxconv.viz._marks import Box, Cell, Mark
+from jaxconv.viz._photo import Shown, show
+from jaxconv.viz._scene import Frame, Scene
+
+
+def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
+    r"""How the receptive field of a unit grows through layers, on a photo.
+
+    .. math:: \mathit{size} = 1 + \sum_l d_l (k_l - 1) \prod_{m<l} s_m
+
+    One square for each layer: what the unit sees that lies nearest to the middle.  It
+    is cut off at the photo's edges, where the layer sees padding.
+
+    Args:
+      photo: grey pixels (row, column), 0 black to 1 white: the first layer's input.
+      layers: as in `jaxconv.receptive_field`, the same along both axes.
+
+    Returns:
+      A `Scene` with a frame for each layer.
+
+    Raises:
+      ValueError: as `jaxconv.receptive_field`, a photo of another shape, no layers.
+      TypeError: a layer that is not a mapping of ints.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxconv import viz
+      >>> photo = np.linspace(0, 1, 1024).reshape(32, 32)
+      >>> layers = [dict(kernel=7, stride=2, padding=3), dict(kernel=3)]
+      >>> print(viz.receptive(photo, layers).frames[1].caption)
+      layer 2: each unit sees 11×11 pixels, 2 apart
+
+    Elsewhere: tools for TensorFlow print sizes, and are no longer kept.
+
+    Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
+    networks", Distill 2019; claim 4.02 (erratum).
+    """
+    receptive_field(layers)  # every layer is checked before the first is drawn
+    if not layers:
+        can.fail("layers", layers, "is empty", "Write [dict(kernel=3), ...]")
+    shown = show(photo)
+    fields = [receptive_field(layers[: n + 1]) for n in range(len(layers))]
+    drawn = [_field(shown, index, field) for index, field in enumerate(fields)]
+    frames: list[Frame] = []
+    for index, field in enumerate(fields):
+        so_far = [mark for marks in drawn[: index + 1] for mark in marks]
+        words = f"layer {index + 1}: each unit sees {field.size}×{field.size} pixels"
+        frames.append(Frame(tuple(so_far), f"{words}, {field.stride} apart"))
+    title = f"receptive field after {len(layers)} layers"
+    last = (len(frames) - 1,)
+    height = shown.mark.height + 8
+    words = "one square for each layer, number at its corner"
+    return Scene(title, words, (), height, (shown.mark,), tuple(frames), last)
+
+
+def _field(shown: Shown, index: int, field: ReceptiveField) -> list[Mark]:
+    """The unit whose field lies nearest to the photo's middle, cut at the edges."""
+    sides = [_stretch(size, field) for size in (shown.rows, shown.columns)]
+    (top, bottom), (left, right) = sides
+    x, y = shown.mark.x + left * shown.scale, shown.mark.y + top * shown.scale
+    width, height = (right - left) * shown.scale, (bottom - top) * shown.scale
+    edge = [Box(x, y, width, height, role) for role in ("halo", "ring")]
+    # Numbers take turns at the corners, where squares of like size lie close together.
+    over, down = ((0, 0), (1, 0), (1, 1), (0, 1))[index % 4]
+    corner = x + over * (width - TAG), y + down * (height - TAG)
+    return [*edge, Cell(*corner, TAG, "output-lit", str(index + 1))]
+
+
+TAG = 17.0  # side of the square with a layer's number
+
+
+def _stretch(size: int, field: ReceptiveField) -> tuple[int, int]:
+    """First pixel and one past the last along one axis, inside the photo."""
+    middle = (size - field.size) / 2
+    unit = round((middle - field.start) / field.stride)
+    start = field.start + unit * field.stride
+    return max(0, start), min(size, start + field.size)
