@@ -25,11 +25,12 @@ class Case(NamedTuple):
     stride: Ints
     low: Ints
     dilation: Ints
+    high: Ints | None = None  # as low
 
     @property
     def out(self) -> Ints:
-        axes = (self.size, self.kernel, self.stride, self.dilation, self.low, self.low)
-        return tuple(map(windows, *axes))
+        axes = (self.size, self.kernel, self.stride, self.dilation)
+        return tuple(map(windows, *axes, self.low, self.high or self.low))
 
     @property
     def taps(self) -> int:
@@ -42,7 +43,10 @@ class Case(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"stride": self.stride, "padding": self.low, "dilation": self.dilation}
+        padding = self.low
+        if self.high is not None:
+            padding = tuple(zip(self.low, self.high, strict=True))
+        return {"stride": self.stride, "padding": padding, "dilation": self.dilation}
 
     @property
     def steps(self) -> dict[str, Ints]:
@@ -76,7 +80,7 @@ class Case(NamedTuple):
 # That of the torchvision tests, whose sizes are pairwise different.
 PLANE = Case("plane", 3, 6, 2, 2, 3, (5, 4), (3, 2), (2, 1), (1, 0), (2, 1))
 # Its rows of 43 channels fill one set of lanes and part of another.
-WIDE = Case("wide", 2, 43, 3, 1, 1, (4, 5), (2, 3), (1, 2), (0, 1), (1, 1))
+WIDE = Case("wide", 2, 43, 3, 1, 1, (4, 5), (2, 3), (1, 2), (0, 1), (1, 1), (2, 0))
 LINE = Case("line", 4, 6, 4, 1, 2, (9,), (3,), (2,), (1,), (2,))
 VOLUME = Case(
     "volume", 2, 4, 6, 2, 1, (4, 3, 5), (2, 1, 3), (1, 2, 1), (1, 0, 2), (2, 1, 1)

@@ -58,6 +58,11 @@ MODELS: Mapping[str, Entry] = {
         {"image": 64, "width": 64, "latent": 100},
         {"image": 16, "width": 4, "latent": 7},
     ),
+    "DCGAN generator": Entry(
+        *("equinox", "equinox_dcgan"),
+        {"image": 64, "width": 64, "latent": 100},
+        {"image": 16, "width": 4, "latent": 7},
+    ),
     "3-D U-Net": Entry(
         *("equinox", "equinox_unet3d"),
         {"image": 48, "widths": (16, 32, 64)},
