@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     for path in options.write:
         link = Path(os.path.relpath(options.picture.resolve(), path.resolve().parent))
         blocks = {"benchmarks": means(result, link.as_posix()), "cells": cells(result)}
-        path.write_text(insert(path.read_text(), blocks))
+        page = insert(path.read_text(encoding="utf-8"), blocks)
+        path.write_text(page, encoding="utf-8")
         print(f"Written: {path}")
     return 0
 

@@ -1,6 +1,6 @@
 """`python -m benchmarks.models.report RESULT.json`: the models' result as Markdown.
 
-With ``--write FILE`` the text replaces what stands between the file's marker lines.
+With ``--write FILE ...`` the text replaces what stands between the marker lines of each.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def main(argv: list[str] | None = None) -> int:
         prog="benchmarks.models.report", description=__doc__
     )
     parser.add_argument("result", type=Path, help="a models file of benchmarks/results")
-    parser.add_argument("--write", type=Path, metavar="FILE")
+    parser.add_argument("--write", nargs="+", type=Path, metavar="FILE", default=[])
     options = parser.parse_args(argv)
     text = markdown(json.loads(options.result.read_text()))
-    if options.write is None:
+    if not options.write:
         print(text)
-        return 0
-    page = options.write.read_text()
-    options.write.write_text(insert(page, {"models": text}))
-    print(f"Written: {options.write}")
+    for path in options.write:
+        page = path.read_text(encoding="utf-8")
+        path.write_text(insert(page, {"models": text}), encoding="utf-8")
+        print(f"Written: {path}")
     return 0
 
 
