@@ -176,8 +176,8 @@ def few_channels(space: int) -> _spec.Case:
 
 def test_the_plan_refuses_a_lowering_above_the_limit_and_falls_back() -> None:
     case = few_channels(224)
-    (rule,) = (r for r in _plan.RULES if r.name == "overlap_add")
-    assert rule.applies(unnamed(case))
+    rules = [rule for rule in _plan.RULES if rule.name == "overlap_add"]
+    assert any(rule.applies(unnamed(case)) for rule in rules)
     assert LOWERINGS["overlap_add"].refuse(case) is None
     assert LOWERINGS["overlap_add"].scratch(case) > limit(case)
     assert planned(case) == "polyphase"

@@ -65,14 +65,15 @@ def test_the_table_says_what_was_measured():
 def test_the_table_replaces_what_stands_between_its_markers(tmp_path):
     source, page = tmp_path / "result.json", tmp_path / "page.md"
     source.write_text(json.dumps(synthetic()))
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    begin, end = "<!-- models:begin -->", "<!-- models:end -->"
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     for _ in range(2):
         assert report.main([str(source), "--write", str(page)]) == 0
         text = page.read_text()
-        assert text.startswith(f"before\n{report.BEGIN}\n| model |")
-        assert text.endswith(f".\n{report.END}\nafter\n")
+        assert text.startswith(f"before\n{begin}\n| model |")
+        assert text.endswith(f".\n{end}\nafter\n")
         assert "old" not in text
-    page.write_text(report.BEGIN)
+    page.write_text(begin)
     with pytest.raises(ValueError, match="one line"):
         report.main([str(source), "--write", str(page)])
 

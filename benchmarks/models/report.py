@@ -1,6 +1,6 @@
 """`python -m benchmarks.models.report RESULT.json`: the models' result as Markdown.
 
-With ``--write FILE ...`` the text replaces what stands between the marker lines of each.
+With ``--write FILE ...`` the text replaces what stands between each's marker lines.
 """
 
 from __future__ import annotations
