@@ -349,8 +349,14 @@ def test_explore_says_what_is_wrong_in_one_line(
 
 def test_explore_serves_until_interrupted() -> None:
     root = Path(__file__).parents[1]
+    # A background job's children ignore the interrupt unless they are told otherwise.
+    program = (
+        "import runpy, signal, sys; sys.argv[1:] = ['explore']; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('jaxconv', run_name='__main__')"
+    )
     running = subprocess.Popen(
-        [sys.executable, "-m", "jaxconv", "explore"],
+        [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
