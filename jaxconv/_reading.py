@@ -157,8 +157,8 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
     """The cheapest reading, or None where there is none, or an operand is empty.
 
     Windows that do not overlap are a matter of reshaping and one product, so they come
-    first; otherwise the kernel is the side with fewer elements.  Among equals the one
-    that moves the least data.
+    first; otherwise the kernel is the side with fewer elements, between equals rhs.
+    Among what is left the one that moves the least data.
     """
     if any(0 in conv.shape(side) for side in SIDES):
         return None
@@ -167,9 +167,9 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
         return None
     others: list[Side] = [side for side in (RHS, OUT, LHS) if side != image]
     readings: list[tuple[tuple[int, ...], Reading]] = []
-    for kernel, positions in (others, others[::-1]):
+    for place, (kernel, positions) in enumerate((others, others[::-1])):
         overlap = _overlap(conv, kernel, positions)
-        taps = conv.points(kernel) if overlap else 0
+        taps = (conv.points(kernel), place) if overlap else (0, 0)
         side: dict[Role, Side] = {
             "input": image,
             "kernel": kernel,
@@ -177,7 +177,7 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
         }
         for layout in ("channels_last", "channels_first"):
             reading = _arranged(conv, side, layout, dtype, precision)
-            readings.append(((overlap, taps, reading.moved), reading))
+            readings.append(((overlap, *taps, reading.moved), reading))
     return min(readings, key=lambda entry: entry[0])[1]
 
 

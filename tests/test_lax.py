@@ -294,6 +294,19 @@ def test_signature_is_that_of_lax() -> None:
     assert [p.default for p in ours.parameters.values()] == defaults
 
 
+def test_between_equals_rhs_is_the_kernel(rng: np.random.Generator) -> None:
+    """An image as small as its kernel: the batch stays the batch."""
+    lhs, rhs = rng.normal(size=(2, 6, 4, 4)), rng.normal(size=(5, 6, 4, 4))
+
+    def fn(lhs: Any, rhs: Any) -> Any:
+        pads = ((2, 2), (2, 2))
+        return jaxconv.conv_general_dilated(lhs, rhs, (1, 1), pads, (2, 2))
+
+    (eqn,) = [e for e in jax.make_jaxpr(fn)(lhs, rhs).eqns if e.primitive is contract_p]
+    assert eqn.params["spec"].role == "input"
+    assert eqn.outvars[0].aval.shape == (2, 5, 8, 8)
+
+
 def test_no_data_moves_for_the_usual_layouts(rng: np.random.Generator) -> None:
     """Channels last or first, forward and gradient, depthwise too: no transpose."""
     for last in (True, False):

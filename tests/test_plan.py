@@ -101,10 +101,6 @@ PLANNED = {
         *(conv, (2, 128, 7, 8), (130, 128, 3, 3), {"stride": 2, "padding": 1}),
         ("xla", "xla", "taps"),
     ),
-    "few deep phases": Planned(
-        *(conv_transpose, (2, 20, 9, 8), (20, 18, 3, 3)),
-        *({"stride": 2, "padding": 1}, ("xla", "polyphase", "xla")),
-    ),
     "grouped": Planned(
         conv, (2, 12, 9, 8), (6, 4, 3, 2), {"groups": 3}, ("grouped",) * 3
     ),
