@@ -27,7 +27,7 @@ class Axis(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Extent of the dilated kernel, d(k-1) + 1 (Relationship 11's k-hat)."""
+        """Extent of the dilated kernel, d(k-1) + 1 (Relationship 15's k-hat)."""
         return span(self.k, self.d)
 
     @property
