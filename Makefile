@@ -6,21 +6,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+N ?= 2000
+S ?= 0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-models lint notebooks gallery install clean
+.PHONY: help demo test fuzz test-hardware bench bench-models lint notebooks gallery docs install clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo  ## See the library at work
 	$(BIN)/python -m jaxconv demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests, on the CPU, in two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-hardware: $(VENV)/.hardware  ## Compile for GPUs and TPUs that are not there
+	$(BIN)/python -m pytest -m hardware $(ARGS)
+
+fuzz: $(VENV)/.dev  ## Check N random calls against loops, from seed S
+	$(BIN)/python -m tests.fuzz $(N) --seed $(S) $(ARGS)
 
 bench: $(VENV)/.dev  ## Measure against JAX and its libraries
 	$(BIN)/python -m benchmarks.run $(ARGS)
@@ -39,12 +47,15 @@ notebooks: $(VENV)/.dev  ## Execute every notebook
 gallery: $(VENV)/.demo  ## Build docs/gallery, and its animations in out/gallery
 	$(BIN)/python -m jaxconv gallery --svg docs/gallery --gif out/gallery $(ARGS)
 
+docs: $(VENV)/.docs  ## Build the documentation, in out/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
 install: $(VENV)/.dev  ## Only make the environment
 
 clean:  ## Remove the environment, build outputs and caches
 	rm -rf $(VENV) .venv313 out dist build .pytest_cache .ruff_cache .hypothesis
 
-# Two stamps, so that the demo on a fresh machine does not wait for the tools.
+# Several stamps, so that the demo on a fresh machine does not wait for the tools.
 $(VENV)/.demo: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "jaxconv needs Python 3.11 or newer, which $(PYTHON) is not;" \
@@ -58,4 +69,17 @@ $(VENV)/.demo: pyproject.toml
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "Installing the tools and the libraries to compare with into $(VENV) ..."
 	@$(PIP) --editable '.[viz,cli,bench]' --group dev
+	@touch $@
+
+# The compilers only: no other library of NVIDIA's is needed, and no device.
+$(VENV)/.hardware: $(VENV)/.dev
+	@echo "Installing compilers for GPUs and TPUs into $(VENV) ..."
+	@version=$$($(BIN)/python -c 'import jax; print(jax.__version__)'); \
+	  $(PIP) --no-deps jax-cuda12-plugin==$$version jax-cuda12-pjrt==$$version && \
+	  $(PIP) "jax[tpu]==$$version"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.demo
+	@echo "Installing the documentation's tools into $(VENV) ..."
+	@$(PIP) --group docs
 	@touch $@

@@ -136,6 +136,10 @@ def jaxconv_cell(workload: Workload, role: str) -> Callable[[Any, Any, Any], Any
     return jax_cell(_jaxconv(workload), workload, role)
 
 
+def lax_cell(workload: Workload, role: str) -> Callable[[Any, Any, Any], Any]:
+    return jax_cell(_lax(workload), workload, role)
+
+
 def _build_jax(
     operation: Callable[[Workload], Callable[[Any, Any], Any]],
     workload: Workload,

@@ -17,8 +17,12 @@ from jaxconv._conv import conv as conv
 from jaxconv._deform import deform_aggregate as deform_aggregate
 from jaxconv._deform import deform_attention_sample as deform_attention_sample
 from jaxconv._deform import deform_conv as deform_conv
+from jaxconv._deform import deform_conv_shard as deform_conv_shard
 from jaxconv._deform import deform_conv_transpose as deform_conv_transpose
 from jaxconv._explain import explain as explain
+from jaxconv._halo import Halo as Halo
+from jaxconv._halo import exchange_halo as exchange_halo
+from jaxconv._halo import halo as halo
 from jaxconv._lax import conv_general_dilated as conv_general_dilated
 from jaxconv._matrix import conv_matrix as conv_matrix
 from jaxconv._patches import fold as fold

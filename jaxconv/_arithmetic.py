@@ -13,6 +13,7 @@ from jaxconv import _canonical as can
 from jaxconv._call import Setup, read_setup
 from jaxconv._canonical import IntLike, PaddingLike
 from jaxconv._geometry import Ints, span
+from jaxconv._halo import halo
 from jaxconv._windows import Windows
 
 
@@ -168,12 +169,14 @@ def _layer(name: str, layer: Any) -> Ints:
 class Cost(NamedTuple):
     """What a convolution takes.
 
-    parameters: weights and biases.
-    multiply_adds: one per weight and position, counted as if no tap fell on padding.
-    multiply_adds_valid: only taps that lie inside the input.
-    flops: 2 * multiply_adds.
-    bytes: of operands and result, each moved once.
-    output_shape: of the result.
+    Attributes:
+      parameters: weights and biases.
+      multiply_adds: one per weight and position, counted as if no tap fell on padding.
+      multiply_adds_valid: only taps that lie inside the input.
+      flops: 2 * multiply_adds.
+      bytes: of operands and result, each moved once.
+      output_shape: of the result.
+      halo_bytes: what one shard receives of its neighbours; 0 if space is not cut.
     """
 
     parameters: int
@@ -182,6 +185,7 @@ class Cost(NamedTuple):
     flops: int
     bytes: int
     output_shape: tuple[int, ...]
+    halo_bytes: int = 0
 
 
 def cost(
@@ -195,6 +199,7 @@ def cost(
     output_padding: IntLike = 0,
     dilation: IntLike = 1,
     groups: int = 1,
+    shards: IntLike = 1,
     layout: str = "channels_first",
     dtype: DTypeLike = np.float32,
 ) -> Cost:
@@ -212,13 +217,16 @@ def cost(
       transposed: count `conv_transpose` rather than `conv`.
       bias: count a bias, one parameter per output channel.
       stride, padding, output_padding, dilation, groups, layout: as in both.
+      shards: parts that a spatial axis is cut into, an int or one per axis, as in
+        `halo`.  Everything is then counted for one shard between others: its bytes and
+        work include those of its halo, and none of its taps falls on padding.
       dtype: of the operands and the result, for the bytes.
 
     Returns:
       A `Cost`.
 
     Raises:
-      ValueError, TypeError: as `conv` and `conv_transpose`.
+      ValueError, TypeError: as `conv`, `conv_transpose` and `halo`.
 
     Example:
       >>> import jaxconv
@@ -235,20 +243,42 @@ def cost(
         rule = "belongs to a transposed convolution"
         remedy = "Leave it out, or write transposed=True"
         can.fail("output_padding", output_padding, rule, remedy)
-    setup = read_setup(
-        "input" if transposed else "output",
-        can.shape("x_shape", x_shape),
-        can.shape("kernel_shape", kernel_shape),
-        can.as_dtype("dtype", dtype),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-        output_padding=output_padding,
-        name="x_shape",
-    )
-    return _count(setup, math.prod(kernel_shape), bias, np.dtype(dtype).itemsize)
+    role = "input" if transposed else "output"
+    x, kernel = can.shape("x_shape", x_shape), can.shape("kernel_shape", kernel_shape)
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "output_padding": output_padding,
+    }
+    fixed: dict[str, Any] = {"groups": groups, "layout": layout, "name": "x_shape"}
+    kind = can.as_dtype("dtype", dtype)
+    setup = read_setup(role, x, kernel, kind, **options, **fixed)
+    received = 0
+    if can.is_sequence(shards) or can.integer("shards", shards, 1) > 1:
+        own, around, local = _shard(setup, x, shards, transposed, options)
+        setup = read_setup(role, around, kernel, kind, **options | local, **fixed)
+        received = (math.prod(around) - math.prod(own)) * kind.itemsize
+    found = _count(setup, math.prod(kernel), bias, kind.itemsize)
+    return found._replace(halo_bytes=received)
+
+
+def _shard(
+    setup: Setup, x: Ints, shards: Any, transposed: bool, options: dict[str, Any]
+) -> tuple[Ints, Ints, dict[str, Any]]:
+    """A shard's shape without and with its halo, and its options of a call."""
+    spec = setup.spec
+    first = len(x) - setup.spec.ndim - (spec.layout == "channels_last")
+    space = x[first : first + spec.ndim]
+    part = halo(space, spec.geometry.kernel, shards, transposed=transposed, **options)
+    counts = can.ints("shards", shards, spec.ndim, 1)
+    own, around = list(x), list(x)
+    sizes = zip(space, counts, part.low, part.high, strict=True)
+    for at, (size, count, low, high) in enumerate(sizes, start=first):
+        own[at] = size // count + min(0, low) + min(0, high)
+        around[at] = size // count + low + high
+    local = {"padding": part.padding, "output_padding": part.output_padding}
+    return tuple(own), tuple(around), local
 
 
 def _count(setup: Setup, weights: int, bias: bool, itemsize: int) -> Cost:

@@ -160,6 +160,8 @@ def read_setup(
         geometry, pads = windows.transpose(space, window, output_padding, output_size)
     result = can.result_dtype(dtype, preferred_element_type)
     spec = Spec(role, geometry, groups, arranged, result, can.precision(precision))
+    if not isinstance(implementation, str | None):  # it may not even be hashable
+        can.choice("implementation", implementation, _plan.lowerings(role))
     spec = _plan.admit(implementation, spec, shape, kernel_shape, dtype)
     return Setup(spec, shape, outputs, has_batch, pads, windows.mode)
 

@@ -173,12 +173,10 @@ def array(name: str, value: Any) -> jax.Array:
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         got = type(value).__name__
         fail(name, got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
-    if not isinstance(value, jax.Array):
-        value = jnp.asarray(value)
     if not jnp.issubdtype(value.dtype, jnp.number):
-        rule = "does not hold numbers"
-        fail(name, value.dtype.name, rule, "Convert it with .astype(...)", TypeError)
-    return value
+        rule, kind = "does not hold numbers", getattr(value.dtype, "name", value.dtype)
+        fail(name, kind, rule, "Convert it with .astype(...)", TypeError)
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
 
 
 def same_dtype(**arrays: jax.Array | None) -> None:
@@ -269,11 +267,11 @@ def shape(name: str, value: Any) -> Ints:
     return tuple(integer(name, size, 0, value) for size in value)
 
 
-def spatial_rank(kernel: Sequence[int]) -> int:
+def spatial_rank(kernel: Sequence[int], name: str = "kernel.shape") -> int:
     """How many axes of a kernel's shape are space."""
     if len(kernel) < 3:
         rule = f"has {len(kernel)} axes, but two are for channels, the others for space"
-        fail("kernel.shape", tuple(kernel), rule, "Add the missing axes")
+        fail(name, tuple(kernel), rule, "Add the missing axes")
     return len(kernel) - 2
 
 
@@ -299,10 +297,12 @@ def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> No
         fail(name, tuple(x), rule, "Leave the call out for empty input")
 
 
-def window_not_empty(window: Sequence[int], kernel: Sequence[int]) -> None:
+def window_not_empty(
+    window: Sequence[int], kernel: Sequence[int], name: str = "kernel.shape"
+) -> None:
     if 0 in window:
         rule = f"the window {tuple(window)} has an axis of size zero"
-        fail("kernel.shape", tuple(kernel), rule, "Give every axis at least one weight")
+        fail(name, tuple(kernel), rule, "Give every axis at least one weight")
 
 
 def groups_divide(side: str, channels: int, groups: int, kernel: Sequence[int]) -> None:

@@ -24,7 +24,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxconv import _plan
+from jaxconv import _plan, _sharding
 from jaxconv._intercept import plain
 from jaxconv._lowerings._base import accumulator
 from jaxconv._spec import GROUPED, LETTERS, Case, Letter, Role, Spec
@@ -63,7 +63,8 @@ def _abstract_eval(a: Any, b: Any, *, spec: Spec) -> Any:
 def _result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
     """Explicit sharding: a letter keeps the sharding of the operand that holds it.
 
-    Space keeps the sharding of the first operand that has it (the image).
+    Space keeps the sharding of the first operand that has it (the image).  A mesh axis
+    that stands twice keeps its first place.
     """
     mesh = b.sharding.mesh if a.sharding.mesh.empty else a.sharding.mesh
     letters: dict[Letter, Any] = {}
@@ -77,7 +78,17 @@ def _result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
         for axis in range(a.ndim)
         if axis not in {spec.axis(first, letter) for letter in LETTERS[first]}
     ]
-    return NamedSharding(mesh, PartitionSpec(*spec.arrange(spec.role, letters, space)))
+    return NamedSharding(mesh, _once(spec.arrange(spec.role, letters, space)))
+
+
+def _once(parts: Sequence[Any]) -> PartitionSpec:
+    used: set[Any] = set()
+    kept: list[Any] = []
+    for part in parts:
+        names = part if isinstance(part, tuple) else (part,)
+        kept.append(None if used.intersection(names) else part)
+        used.update(name for name in names if name is not None)
+    return PartitionSpec(*kept)
 
 
 # The library never jits its callers; this is how a primitive runs outside jit.
@@ -162,14 +173,17 @@ batching.primitive_batchers[contract_p] = _batch
 # Lowering -----------------------------------------------------------------------------
 
 
-def run(a: jax.Array, b: jax.Array, *, spec: Spec, platform: str) -> jax.Array:
+def run(
+    a: jax.Array, b: jax.Array, *, spec: Spec, platform: str, partitioned: bool = False
+) -> jax.Array:
     """Channels last, one type, the lowering that the plan chooses, and back again."""
     sizes, shape = spec.sizes(a.shape, b.shape), spec.result_shape(a.shape, b.shape)
     if 0 in (*a.shape, *b.shape, *shape):
         return jnp.zeros(shape, spec.dtype)
     dtype = operand_dtype(a.dtype, b.dtype, spec)
     case = Case(spec, sizes, dtype)
-    lowering = _plan.choose(case, platform).lowering
+    choose = _sharding.choose if partitioned else _plan.choose
+    lowering = choose(case, platform).lowering
     a, b = a.astype(dtype), b.astype(dtype)
     with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
         compute = lowering.roles[spec.role]
@@ -190,7 +204,8 @@ def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
 
 def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
     sharding = ctx.avals_out[0].sharding
-    fun = partial(run, spec=spec, platform=platform)
+    partitioned = _sharding.partitioned(ctx.module_context.axis_context)
+    fun = partial(run, spec=spec, platform=platform, partitioned=partitioned)
     if AxisType.Explicit in sharding.mesh.axis_types:
         fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
     # Inside shard_map a lowering sees one shard; its loops need not say what varies.

@@ -54,7 +54,9 @@ def conv(
       implementation: None chooses a lowering; a name runs exactly that one, or raises
         with the reason.  By hand: "window" (one multiply-and-add per position),
         "matrix" (C times the flattened input); by XLA: "xla"; `jaxconv.lowerings` lists
-        all.  A derivative uses the same one where it has the role it needs.
+        all.  A derivative uses the same one where it has the role it needs.  On a CPU
+        the chosen one may let a NaN or an infinity reach more results than the formula
+        does (`explain` says where); "direct" chooses among those that do not.
       precision: as in `jax.lax.conv_general_dilated`.
       preferred_element_type: the result's type.  By default the operands' own;
         float16 and bfloat16 accumulate in float32, integers in at least int32, which

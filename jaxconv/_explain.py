@@ -18,6 +18,8 @@ _TITLES: dict[Role, str] = {
     "kernel": "gradient for the kernel: x, y -> kernel",
 }
 
+_AVOID = "implementation='direct' avoids it"
+
 
 def explain(
     fn: Callable[..., Any], *args: Any, platform: str | None = None, **kwargs: Any
@@ -28,8 +30,8 @@ def explain(
 
     Every contraction that ``fn(*args, **kwargs)`` would run is listed in order, also
     those of gradients, with its sizes, the formula filled in, its work and memory, the
-    lowering that the plan chooses and why, and the others that could run it.
-    Nothing is computed.
+    lowering that the plan chooses and why, where NaN and infinity spread in it further
+    than in direct convolution, and the others that could run it.  Nothing is computed.
 
     Args:
       fn: any traceable function: `jaxconv.conv` itself, a model, a gradient.
@@ -79,6 +81,9 @@ def _describe(index: int, found: Found, platform: str) -> str:
         f"needs at most {choice.lowering.scratch(case):,} bytes beside them",
         f"could also run: {', '.join(_plan.admissible(case)) or 'nothing else'}",
     ]
+    spreads = choice.lowering.spreads(case)
+    if spreads is not None and (platform == "cpu" or choice.lowering.name != "xla"):
+        lines.insert(-1, f"NaN and infinity spread {spreads}; {_AVOID}")
     if found.times > 1:
         lines.append(f"runs {found.times} times")
     return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])

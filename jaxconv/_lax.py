@@ -123,16 +123,31 @@ _remembered = lru_cache(maxsize=4096)(_traced)
 
 def convolve(lhs: Any, rhs: Any, **params: Any) -> jax.Array:
     """lax's primitive, given its parameters, as a contraction where it is one."""
-    reading = None
-    if not _explicit(params["out_sharding"]):
-        reading = _read(lhs.shape, rhs.shape, lhs.dtype, tuple(params.items()))
-    if reading is None:
+    wanted = params["out_sharding"] if _explicit(params["out_sharding"]) else None
+    reading = _read(lhs.shape, rhs.shape, lhs.dtype, tuple(params.items()))
+    if reading is None or (wanted is not None and _cuts_groups(lhs, rhs, reading)):
         with plain():
             return lax.conv_general_dilated_p.bind(lhs, rhs, **params)
     lhs = _forward(lhs, reading.moves["lhs"])
     rhs = _forward(rhs, reading.moves["rhs"])
     first, second = (rhs, lhs) if reading.swapped else (lhs, rhs)
-    return _backward(contract(first, second, reading.spec), reading.moves["out"])
+    out = _backward(contract(first, second, reading.spec), reading.moves["out"])
+    return out if wanted is None else jax.sharding.reshard(out, wanted)
+
+
+def _cuts_groups(lhs: Any, rhs: Any, reading: Reading) -> bool:
+    """Whether groups share an axis that is sharded by type, which no reshape splits."""
+    moves = ((lhs, reading.moves["lhs"]), (rhs, reading.moves["rhs"]))
+    return any(_split_part(v, move) is not None for v, move in moves)
+
+
+def _split_part(v: Any, move: Move) -> Any:
+    """By which mesh axes the axis is sharded that groups and channels share, if any."""
+    pairs = enumerate(zip(move.lax, move.split, strict=False))
+    at = next((n for n, (size, part) in pairs if size != part), None)
+    if at is None or move.split[at] == 1:  # one group, or one channel in each
+        return None
+    return jax.typeof(v).sharding.spec[at]
 
 
 def _explicit(sharding: Any) -> bool:

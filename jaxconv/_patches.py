@@ -142,6 +142,8 @@ def fold(
 
     with jax.named_scope("jaxconv.fold"):
         (out,) = jax.linear_transpose(forward, image)(columns)
+        if out.dtype != columns.dtype:  # JAX's zero for integers: no window reads any
+            out = jnp.zeros(image.shape, image.dtype)
     return out if has_batch else out[0]
 
 

@@ -17,8 +17,9 @@ import jax
 import numpy as np
 
 from jaxconv import _canonical as can
-from jaxconv._lowerings import LOWERINGS, fft
-from jaxconv._lowerings._base import Lowering
+from jaxconv._lowerings import LOWERINGS, chunks, fft
+from jaxconv._lowerings._base import DIRECT, Lowering
+from jaxconv._rules_accelerators import ACCELERATORS
 from jaxconv._spec import OPERANDS, Case, Role, Shape, Spec
 
 MEMORY = 4  # a planned lowering needs at most this many times operands plus result
@@ -37,6 +38,7 @@ class Rule(NamedTuple):
     platforms: tuple[str, ...]
     applies: Callable[[Case], bool]
     reason: str
+    limited: bool = True  # by the plan's memory limit, as all but a platform's xla are
 
 
 def _large_kernel(case: Case) -> bool:
@@ -120,9 +122,9 @@ def _few_positions(case: Case) -> bool:
 
 
 def _one_axis(case: Case) -> bool:
-    """But for kernel gradients with many channels, or dilated (1.2 to 3.3, slower)."""
+    """But for kernel gradients with some channels, or dilated (1.2 to 3.9, slower)."""
     g = case.geometry
-    slow = min(case.sizes.c, case.sizes.o) >= 128 or max(g.dilation) > 1
+    slow = min(case.sizes.c, case.sizes.o) > 16 or max(g.dilation) > 1
     return g.ndim == 1 and not (case.role == "kernel" and slow)
 
 
@@ -207,6 +209,12 @@ RULES: tuple[Rule, ...] = (
         "few positions: 4x4 stride 2 512-256@4 2.8 to 2.0; at 128-64@16 1.6 to 2.0",
     ),
     Rule(
+        "chunks",
+        ("cpu",),
+        lambda case: case.geometry.ndim == 2 and chunks.gains(case),
+        "images past the cache (Xeon): 3x3 64@56 kernel 55 to 22; 1@256 145 to 46",
+    ),
+    Rule(
         "rows",
         ("cpu",),
         _one_axis,
@@ -224,6 +232,7 @@ RULES: tuple[Rule, ...] = (
         _narrow_gradient,
         "few channels out: 7x7 64-3 kernel 32 to 0.9",
     ),
+    *(Rule(*rule) for rule in ACCELERATORS),
 )
 
 # Winners of `jaxconv.tune` in force; part of jit's cache key.
@@ -233,6 +242,8 @@ TUNED = jax.make_user_context(default_value=None)
 def choose(case: Case, platform: str) -> Choice:
     """The lowering asked for, else a tuned one, else the first rule's, else xla.
 
+    "direct" asks for any in which NaN and infinity do not spread.
+
     What is asked for was admitted at the border; only a derivative of such a call or a
     vmap of it can be a case that the same lowering refuses, and is planned instead.
     """
@@ -240,22 +251,45 @@ def choose(case: Case, platform: str) -> Choice:
     if named is not None and named.refuse(case) is None:
         return Choice(named, "asked for by name")
     if type(case.sizes.n) is not int:
-        return Choice(LOWERINGS["xla"], "the batch size is symbolic, as in jax.export")
+        return _choose_for_any_batch(case, platform)
     winners = dict(TUNED.value or ())
     tuned = winners.get(case_key(case, platform)) if winners else None
-    if tuned is not None and LOWERINGS[tuned].refuse(case) is None:
+    if tuned is not None and takes(LOWERINGS[tuned], case):
         return Choice(LOWERINGS[tuned], "measured fastest by tune")
     for rule in RULES:
         if platform in rule.platforms and rule.applies(case):
             lowering = LOWERINGS[rule.name]
-            if fits(lowering, case):
+            if (fits if rule.limited else takes)(lowering, case):
                 return Choice(lowering, rule.reason)
+    if platform == "cpu" and not takes(LOWERINGS["xla"], case):
+        return Choice(_least_scratch(case), "of those asked for it takes least memory")
     return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
+
+
+def _choose_for_any_batch(case: Case, platform: str) -> Choice:
+    """Of the rules only those that need no number of bytes."""
+    for rule in RULES:
+        known = not rule.limited and platform in rule.platforms
+        if known and rule.applies(case) and takes(LOWERINGS[rule.name], case):
+            return Choice(LOWERINGS[rule.name], rule.reason)
+    return Choice(LOWERINGS["xla"], "the batch size is symbolic, as in jax.export")
+
+
+def takes(lowering: Lowering, case: Case) -> bool:
+    """Whether a lowering computes the case; "direct" also without spreading a NaN."""
+    if case.role not in lowering.roles or lowering.refuse(case) is not None:
+        return False
+    return case.spec.lowering != DIRECT or lowering.spreads(case) is None
+
+
+def _least_scratch(case: Case) -> Lowering:
+    planned = (v for v in LOWERINGS.values() if not v.by_hand and takes(v, case))
+    return min(planned, key=lambda lowering: lowering.scratch(case))
 
 
 def fits(lowering: Lowering, case: Case) -> bool:
     """Whether a lowering takes the case and keeps to the plan's memory limit."""
-    if case.role not in lowering.roles or lowering.refuse(case) is not None:
+    if not takes(lowering, case):
         return False
     return lowering.scratch(case) <= max(MEMORY * case.operand_bytes, MEMORY_FREE)
 
@@ -325,7 +359,7 @@ def lowerings(role: Role) -> tuple[str, ...]:
 
 def carried(name: str | None, role: Role) -> str | None:
     """A derivative's lowering: the same by name if it has the role, else planned."""
-    return name if name in lowerings(role) else None
+    return name if name in (*lowerings(role), DIRECT) else None
 
 
 def admit(
@@ -338,8 +372,10 @@ def admit(
         rule = f"does not compute the role {spec.role!r}"
         remedy = f"Write one of {', '.join(map(repr, lowerings(spec.role)))}"
         can.fail("implementation", implementation, rule, remedy)
-    can.choice("implementation", implementation, lowerings(spec.role))
+    can.choice("implementation", implementation, (*lowerings(spec.role), DIRECT))
     spec = replace(spec, lowering=implementation)
+    if implementation == DIRECT:
+        return spec
     case = Case(spec, spec.sizes(image, kernel), np.dtype(dtype))
     reason = LOWERINGS[implementation].refuse(case)
     if reason is not None:

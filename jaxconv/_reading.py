@@ -29,6 +29,7 @@ from jaxconv._spec import GROUPED, LETTERS, Layout, Role, Shape, Spec
 
 Side = Literal["lhs", "rhs", "out"]
 SIDES: tuple[Side, ...] = get_args(Side)
+LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")  # lowerings' first
 LHS, RHS, OUT = SIDES
 # Letters of lax's operands, in the order of ConvDimensionNumbers; each is in two.
 LAX_LETTERS: dict[Side, str] = {"lhs": "bi", "rhs": "oi", "out": "bo"}
@@ -158,7 +159,9 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
 
     Windows that do not overlap are a matter of reshaping and one product, so they come
     first; otherwise the kernel is the side with fewer elements, between equals rhs.
-    Among what is left the one that moves the least data.
+    What computes a single channel, or windows apart, works in either layout: the one
+    that moves less.  The others work channels last, where a turned kernel meets their
+    own turning, and both cancel.
     """
     if any(0 in conv.shape(side) for side in SIDES):
         return None
@@ -166,6 +169,7 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
     if image is None:
         return None
     others: list[Side] = [side for side in (RHS, OUT, LHS) if side != image]
+    alone = conv.sizes(image)[conv.grouped(image)] == 1
     readings: list[tuple[tuple[int, ...], Reading]] = []
     for place, (kernel, positions) in enumerate((others, others[::-1])):
         overlap = _overlap(conv, kernel, positions)
@@ -175,9 +179,11 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
             "kernel": kernel,
             "output": positions,
         }
-        for layout in ("channels_last", "channels_first"):
+        for layout in LAYOUTS:
             reading = _arranged(conv, side, layout, dtype, precision)
-            readings.append(((overlap, *taps, reading.moved), reading))
+            either = alone or not overlap
+            moved = reading.moved if either else LAYOUTS.index(layout)
+            readings.append(((overlap, *taps, moved), reading))
     return min(readings, key=lambda entry: entry[0])[1]
 
 

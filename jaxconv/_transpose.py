@@ -59,6 +59,7 @@ def conv_transpose(
         with the reason.  By hand: "transpose" (`jax.linear_transpose`), "vjp",
         "zero_insertion" (zeros between, border, turned kernel, ordinary convolution),
         "scatter" (one-to-many, added), "matrix" (C transposed); by XLA: "xla".
+        "direct" chooses where NaN and infinity spread as in the formula, as in `conv`.
 
     Returns:
       (N, C, \*out) with out = (i-1)s - lo - hi + d(k-1) + op + 1 per axis.

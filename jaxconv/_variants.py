@@ -10,6 +10,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxconv import _canonical as can
 from jaxconv._canonical import IntLike, PaddingLike
 from jaxconv._conv import conv
+from jaxconv._spec import Layout, Shape
 
 
 def depthwise_conv(
@@ -60,20 +61,7 @@ def depthwise_conv(
     Source: claims 0.13, 4.06.
     """
     x, kernel = can.array("x", x), can.array("kernel", kernel)
-    first = can.layout(layout) == "channels_first"
-    ndim = can.spatial_rank(kernel.shape)
-    can.has_batch(x.shape, ndim)
-    channels = x.shape[-ndim - 1 if first else -1]
-    kernels, depth = (kernel.shape[axis] for axis in ((0, 1) if first else (-1, -2)))
-    remedy = "Write (C*m, 1, *window), channels last (*window, 1, C*m)"
-    if not channels:
-        can.fail("x.shape", x.shape, "has no channels", "Give at least one")
-    if depth != 1:
-        rule = f"has {depth} input channels, but a depthwise kernel has 1"
-        can.fail("kernel.shape", kernel.shape, rule, remedy)
-    if kernels % channels or not kernels:
-        rule = f"has {kernels} kernels, not a multiple of the {channels} channels of x"
-        can.fail("kernel.shape", kernel.shape, rule, remedy)
+    channels = _channels(x.shape, "kernel.shape", kernel.shape, can.layout(layout))
     return conv(
         x,
         kernel,
@@ -134,12 +122,7 @@ def pointwise_conv(
     Source: claims 0.14, 4.06.
     """
     kernel = can.array("kernel", kernel)
-    can.spatial_rank(kernel.shape)
-    first = can.layout(layout) == "channels_first"
-    window = kernel.shape[2:] if first else kernel.shape[:-2]
-    if set(window) != {1}:
-        rule = f"has the window {window}, and a pointwise kernel has 1 on every axis"
-        can.fail("kernel.shape", kernel.shape, rule, "Use conv for larger windows")
+    _window_of_one("kernel.shape", kernel.shape, can.layout(layout))
     return conv(
         x,
         kernel,
@@ -200,9 +183,18 @@ def separable_conv(
 
     Source: Chollet, arXiv:1610.02357; claims 0.15, 4.06.
     """
-    x, pointwise_kernel = can.array("x", x), can.array("kernel", pointwise_kernel)
+    x = can.array("x", x)
+    depthwise_kernel = can.array("depthwise_kernel", depthwise_kernel)
+    pointwise_kernel = can.array("pointwise_kernel", pointwise_kernel)
     bias = None if bias is None else can.array("bias", bias)
-    can.same_dtype(x=x, pointwise_kernel=pointwise_kernel, bias=bias)
+    can.same_dtype(
+        x=x,
+        depthwise_kernel=depthwise_kernel,
+        pointwise_kernel=pointwise_kernel,
+        bias=bias,
+    )
+    shapes = depthwise_kernel.shape, pointwise_kernel.shape
+    _match(x.shape, *shapes, can.layout(layout))
     common: dict[str, Any] = {
         "layout": layout,
         "implementation": implementation,
@@ -222,3 +214,48 @@ def separable_conv(
     kernel = pointwise_kernel.astype(middle.dtype)
     bias = None if bias is None else bias.astype(middle.dtype)
     return pointwise_conv(middle, kernel, bias, **common)
+
+
+def _channels(x: Shape, name: str, kernel: Shape, layout: Layout) -> int:
+    """x's channels, to which a depthwise kernel must be made."""
+    first, ndim = layout == "channels_first", can.spatial_rank(kernel, name)
+    can.has_batch(x, ndim)
+    channels = x[-ndim - 1 if first else -1]
+    kernels, depth = (kernel[axis] for axis in ((0, 1) if first else (-1, -2)))
+    can.window_not_empty(kernel[2:] if first else kernel[:-2], kernel, name)
+    remedy = "Write (C*m, 1, *window), channels last (*window, 1, C*m)"
+    if not channels:
+        can.fail("x.shape", x, "has no channels", "Give at least one")
+    if depth != 1:
+        rule = f"has {depth} input channels, but a depthwise kernel has 1"
+        can.fail(name, kernel, rule, remedy)
+    if kernels % channels or not kernels:
+        rule = f"has {kernels} kernels, not a multiple of the {channels} channels of x"
+        can.fail(name, kernel, rule, remedy)
+    return channels
+
+
+def _window_of_one(name: str, kernel: Shape, layout: Layout) -> None:
+    can.spatial_rank(kernel, name)
+    window = kernel[2:] if layout == "channels_first" else kernel[:-2]
+    if set(window) != {1}:
+        rule = f"has the window {window}, and a pointwise kernel has 1 on every axis"
+        can.fail(name, kernel, rule, "Use conv for larger windows")
+
+
+def _match(x: Shape, depthwise: Shape, pointwise: Shape, layout: Layout) -> None:
+    """What the second kernel of a separable convolution takes, the first must give."""
+    one, two = "depthwise_kernel.shape", "pointwise_kernel.shape"
+    _channels(x, one, depthwise, layout)
+    _window_of_one(two, pointwise, layout)
+    if len(pointwise) != len(depthwise):
+        rule = f"has {len(pointwise)} axes, and {one}={depthwise} {len(depthwise)}"
+        can.fail(two, pointwise, rule, "Give both as many ones as axes of space")
+    first = layout == "channels_first"
+    given, (outputs, taken) = depthwise[0 if first else -1], pointwise[:2]
+    if not first:
+        taken, outputs = pointwise[-2:]
+    if taken != given or outputs == 0:
+        rule = f"takes {taken} channels and gives {outputs}; {one}={depthwise} gives "
+        rule += f"{given}, and one at least must come out"
+        can.fail(two, pointwise, rule, f"Write (O, {given}, 1, ...), or check layout=")

@@ -42,6 +42,7 @@ ORDER = (
     "output_size",
     "dilation",
     "groups",
+    "shards",
     "offset_groups",
     "padding_mode",
     "offset_scale",

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import topologies
 
+from benchmarks.hardware import gpu, tpu
 from jaxconv._deform import deform_conv
+
+pytestmark = pytest.mark.hardware
 
 
 def loss(*v: jax.Array, **options: Any) -> jax.Array:
@@ -30,21 +31,12 @@ def operands(device: Any, *shapes: tuple[int, ...]) -> list[jax.ShapeDtypeStruct
     return [jax.ShapeDtypeStruct(s, np.float32, sharding=there) for s in shapes]
 
 
+@pytest.mark.skipif(
+    not tpu.installed(), reason="libtpu, TPU's compiler, is not installed"
+)
 @pytest.mark.parametrize("implementation", ["columns", "chunks"])
-def test_compiles_for_a_tpu(
-    implementation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("libtpu", reason="libtpu, TPU's compiler, is not installed")
-    settings = {
-        "TPU_SKIP_MDS_QUERY": "1",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    topology = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
-    device = topology.devices[0]
+def test_compiles_for_a_tpu(implementation: str) -> None:
+    device = tpu.devices("v5e")[0]
     v = operands(device, (2, 8, 10, 12), (2, 18, 10, 12), (4, 8, 3, 3))
     run = partial(loss, implementation=implementation)
     for fun in (run, jax.grad(run, argnums=(0, 1, 2))):
@@ -55,9 +47,6 @@ def test_compiles_for_a_tpu(
 
 
 # GPU ----------------------------------------------------------------------------------
-
-# A short GpuTargetConfigProto; XLA keeps full ones in gpu/target_config/specs.
-H200 = Path(__file__).parent / "data" / "h200_target.txtpb"
 
 # Large enough that no product is split in parts to occupy all of the GPU.
 N, SPACE, INPUTS, OUTPUTS = 8, (60, 68), 64, 48
@@ -71,9 +60,8 @@ HELD = 4 * POSITIONS * (OUTPUTS + 9 * (1 + 4))
 
 @pytest.fixture(scope="module")
 def h200() -> Any:
-    options = {"target_config": H200.read_text(), "topology": "1x1x1"}
     try:
-        return topologies.get_topology_desc(platform="cuda", **options).devices[0]
+        return gpu.devices()[0]
     except NotImplementedError as error:
         pytest.skip(f"JAX's CUDA plugin is not installed or does not load: {error}")
 

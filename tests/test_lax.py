@@ -304,7 +304,20 @@ def test_between_equals_rhs_is_the_kernel(rng: np.random.Generator) -> None:
 
     (eqn,) = [e for e in jax.make_jaxpr(fn)(lhs, rhs).eqns if e.primitive is contract_p]
     assert eqn.params["spec"].role == "input"
-    assert eqn.outvars[0].aval.shape == (2, 5, 8, 8)
+    assert eqn.outvars[0].aval.shape == (2, 8, 8, 5)
+
+
+def test_a_turned_kernel_is_not_turned_twice(rng: np.random.Generator) -> None:
+    """lax's window of a dilated lhs is the kernel turned around, and so is xla's."""
+    y, kernel = rng.normal(size=(2, 20, 4, 5)), rng.normal(size=(21, 20, 3, 3))
+
+    def fn(y: Any, kernel: Any) -> Any:
+        pads = ((1, 1), (0, 0))
+        return jaxconv.conv_general_dilated(y, kernel, (1, 1), pads, (2, 2))
+
+    lowered = jax.jit(fn).lower(y, kernel)
+    assert "jaxconv.input.xla" in lowered.as_text(debug_info=True)
+    assert " reverse(" not in lowered.compile().as_text()
 
 
 def test_no_data_moves_for_the_usual_layouts(rng: np.random.Generator) -> None:

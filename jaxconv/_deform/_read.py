@@ -36,13 +36,17 @@ class Deform(NamedTuple):
     def columns(self, offset: jax.Array, mask: jax.Array | None) -> Samples:
         """Where each output position, tap and group reads."""
         frame = Frame(self.geometry.input, self.offset_groups)
+        positions = self.positions(offset)
+        factor = None if mask is None else self._per_sample(mask, 1)[..., 0, :]
+        return Samples(*frame.locate(positions, factor), frame.deltas)
+
+    def positions(self, offset: jax.Array) -> list[jax.Array]:
+        """Where each output position, tap and group reads, in elements of an axis."""
         moved = self._per_sample(offset, self.geometry.ndim)
-        positions = [
+        return [
             base[None, :, :, None] + moved[..., axis, :]
             for axis, base in enumerate(_places(self.geometry, moved.dtype))
         ]
-        factor = None if mask is None else self._per_sample(mask, 1)[..., 0, :]
-        return Samples(*frame.locate(positions, factor), frame.deltas)
 
     def _per_sample(self, v: jax.Array, parts: int) -> jax.Array:
         split = (self.offset_groups, self.geometry.taps, parts)

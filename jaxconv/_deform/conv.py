@@ -92,7 +92,7 @@ def deform_conv(
     has_batch = can.has_batch(given.x.shape, ndim)
     image, moves, factor = read.with_batch(has_batch, given.x, given.offset, given.mask)
     windows = Windows.read(ndim, stride, padding, dilation, "zeros")
-    groups = _groups(given.x.shape, image.shape, shape, arranged)
+    groups = kernel_groups(given.x.shape, image.shape, shape, arranged)
     space, window = read.space(image.shape, arranged), read.window(shape, arranged)
     geometry, _ = windows.conv(space, window)
     options = Options(implementation, memory_limit, precision)
@@ -103,7 +103,7 @@ def deform_conv(
         return read.finish(y, given.bias, arranged, has_batch)
 
 
-def _groups(shape: Ints, image: Ints, kernel: Ints, layout: Layout) -> int:
+def kernel_groups(shape: Ints, image: Ints, kernel: Ints, layout: Layout) -> int:
     """How many groups of the kernel's input channels x has; they divide its outputs."""
     o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
     can.window_not_empty(read.window(kernel, layout), kernel)

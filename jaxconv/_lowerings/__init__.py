@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from jaxconv._lowerings import (
+    chunks,
+    cudnn,
+    einsum,
     exchange,
     fft,
     grouped,
     matrix,
+    mxu,
     overlap_add,
     polyphase,
     product,
@@ -14,6 +18,7 @@ from jaxconv._lowerings import (
     scatter,
     shift,
     slices,
+    stretch,
     taps,
     transpose,
     vjp,
@@ -35,7 +40,12 @@ _MODULES = (
         slices,
         taps,
         exchange,
+        chunks,
         fft,
+        cudnn,
+        mxu,
+        stretch,
+        einsum,
     ),
     *(window, transpose, vjp, zero_insertion, scatter, matrix),  # by hand
 )

@@ -30,6 +30,13 @@ def _no_scratch(case: Case) -> int:
     return 0
 
 
+def _as_direct(case: Case) -> str | None:
+    return None
+
+
+DIRECT = "direct"  # asks for any lowering in which NaN and infinity do not spread
+
+
 @dataclass(frozen=True)
 class Lowering:
     """A named way to compute some roles.
@@ -38,6 +45,10 @@ class Lowering:
     ``scratch`` bounds the bytes it needs beside operands and result.  One ``by_hand``
     is there to be looked at, and never planned.  A ``native`` one takes and returns the
     layout of its spec instead of channels last.
+
+    ``spreads`` says, of a NaN or an infinity in an operand, what else it reaches than
+    what direct convolution of the zero-padded operands lets it reach (zeros put into an
+    operand multiply it: 0 * inf is NaN), or None.  `_plan` reports and can avoid it.
     """
 
     name: str
@@ -47,6 +58,7 @@ class Lowering:
     scratch: Callable[[Case], int] = _no_scratch
     by_hand: bool = False
     native: bool = False
+    spreads: Callable[[Case], str | None] = _as_direct
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

@@ -34,10 +34,15 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def spreads(case: Case) -> str | None:
+    return "from x near its border to every tap, also those that do not read it, as NaN"
+
+
 LOWERING = Lowering(
     "exchange",
     "the kernel's gradient with y slid over x",
     {"kernel": kernel},
     refuse,
     xla.scratch,
+    spreads=spreads,
 )

@@ -197,6 +197,12 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def spreads(case: Case) -> str | None:
+    return (
+        "from any operand over whole transforms, a block of a line or a plane, as NaN"
+    )
+
+
 def scratch(case: Case) -> int:
     """All operands padded and transformed, and rearranged for a matrix product.
 
@@ -239,4 +245,5 @@ LOWERING = Lowering(
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
+    spreads=spreads,
 )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._lowerings import overlap_add, rows, slices, taps, xla
-from jaxconv._lowerings._base import Lowering
+from jaxconv._lowerings._base import DIRECT, Lowering
 from jaxconv._spec import Case, Role, Sizes, Spec
 
 WIDTH = 32  # channels a block has at least, on the wider side, where there are enough
@@ -31,7 +31,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     groups = spec.groups
-    merged = merge(groups, x.shape[-1] // groups, y.shape[-1] // groups)
+    merged = merge(spec, x.shape[-1] // groups, y.shape[-1] // groups)
     dense = replace(spec, groups=1)
     parts = [
         _own(_dense(dense, x.shape[0]).roles["kernel"](a, b, dense), merged)
@@ -42,8 +42,11 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def merge(groups: int, c: int, o: int) -> int:
+def merge(spec: Spec, c: int, o: int) -> int:
     """How many groups make a block: the least divisor of them that is wide enough."""
+    groups = spec.groups
+    if spec.lowering == DIRECT:
+        return 1
     divisors = (m for m in range(1, groups + 1) if groups % m == 0)
     return next((m for m in divisors if m * max(c, o) >= WIDTH), groups)
 
@@ -54,7 +57,7 @@ def _by_blocks(
     w: jax.Array,
     spec: Spec,
 ) -> jax.Array:
-    merged = merge(spec.groups, w.shape[-2], w.shape[-1] // spec.groups)
+    merged = merge(spec, w.shape[-2], w.shape[-1] // spec.groups)
     blocks = spec.groups // merged
     dense = replace(spec, groups=1)
     compute = _dense(dense, image.shape[0]).roles[role]
@@ -105,10 +108,18 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def spreads(case: Case) -> str | None:
+    """The kernel's gradient takes only what lies within the groups."""
+    merged = merge(case.spec, case.sizes.c, case.sizes.o)
+    if case.role == "kernel" or merged == 1:
+        return None
+    return f"from an image into the {merged} groups of its block, as NaN"
+
+
 def scratch(case: Case) -> int:
     """The images' and the result's parts, the wide kernel, and what a block needs."""
     n, c, o = case.sizes
-    merged = merge(case.groups, c, o)
+    merged = merge(case.spec, c, o)
     sizes = Sizes(n, merged * c, merged * o)
     block = case._replace(spec=replace(case.spec, groups=1), sizes=sizes)
     images = case.bytes("input") + case.bytes("output")
@@ -122,4 +133,5 @@ LOWERING = Lowering(
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
+    spreads=spreads,
 )

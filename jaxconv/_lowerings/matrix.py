@@ -100,6 +100,10 @@ def _refuse(case: Case) -> str | None:
     return None
 
 
+def _spreads(case: Case) -> str | None:
+    return "from an image to every result of its group, as NaN"
+
+
 LOWERING = Lowering(
     "matrix",
     "the matrix C of shifted, zero-filled kernels times the flattened input",
@@ -107,4 +111,5 @@ LOWERING = Lowering(
     refuse=_refuse,
     scratch=_scratch,
     by_hand=True,
+    spreads=_spreads,
 )

@@ -14,8 +14,10 @@ import operator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from jaxconv._geometry import Ints
 from jaxconv._lowerings._base import Lowering, accumulator, pad
 from jaxconv._spec import Case, Spec
 
@@ -29,11 +31,24 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     def shifted(piece: tuple[int, ...]) -> jax.Array:
         """One piece of every window, moved to where it belongs."""
         part = windows[(slice(None), *(slice(None),) * n, *piece)]
+        held = _holds_taps(piece, spec)
+        if not held.all():  # there y met a zero put in, and NaN times zero is NaN
+            part = jnp.where(held[..., None], part, jnp.zeros((), part.dtype))
         rest = [b - 1 - a for a, b in zip(piece, widths, strict=True)]
         return pad(part, piece, rest)
 
-    parts = map(shifted, itertools.product(*map(range, widths)))
+    pieces = itertools.product(*map(range, widths))
+    parts = map(shifted, (p for p in pieces if _holds_taps(p, spec).any()))
     return _in_place(_interleave(functools.reduce(operator.add, parts), n), spec)
+
+
+def _holds_taps(piece: Ints, spec: Spec) -> np.ndarray:
+    """Which elements (*residue) of a piece are taps and not zeros put between them."""
+    held = np.ones((), bool)
+    for b, axis in zip(piece, spec.geometry.axes, strict=True):
+        u = b * axis.s + np.arange(axis.s)
+        held = np.logical_and.outer(held, (u % axis.d == 0) & (u < axis.span))
+    return held
 
 
 def _pieces(w: jax.Array, widths: list[int], spec: Spec) -> jax.Array:

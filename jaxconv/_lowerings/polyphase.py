@@ -16,17 +16,21 @@ from jax import lax
 
 from jaxconv._geometry import Axis, Geometry, Ints
 from jaxconv._lowerings import rows, slices, xla
-from jaxconv._lowerings._base import Lowering, pad, summed_bytes
+from jaxconv._lowerings._base import Compute, Lowering, pad, summed_bytes
 from jaxconv._spec import Case, Sizes, Spec
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    return by_phases(y, w, spec, _lowering(spec).roles["output"])
+
+
+def by_phases(y: jax.Array, w: jax.Array, spec: Spec, convolve: Compute) -> jax.Array:
+    """The input role with ``convolve`` for the convolution of all phases."""
     g = spec.geometry
     plans = [Phases(axis) for axis in g.axes]
     index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
     y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
-    dense = _dense(spec)
-    x = _lowering(spec).roles["output"](y, _phase_kernel(w, plans, spec), dense)
+    x = convolve(y, _phase_kernel(w, plans, spec), phases_spec(spec))
     x = _depth_to_space(x, g.stride, spec.groups)
     return x[
         (
@@ -81,7 +85,7 @@ def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
     return x.reshape(x.shape[0], *merged, -1)
 
 
-def _dense(spec: Spec) -> Spec:
+def phases_spec(spec: Spec) -> Spec:
     """The convolution of all phases: stride 1, no padding."""
     n, plans = spec.ndim, [Phases(axis) for axis in spec.geometry.axes]
     size = tuple(p.size + p.width - 1 for p in plans)
@@ -100,10 +104,21 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def spreads(case: Case) -> str | None:
+    if case.geometry.taps == math.prod(_padded(axis) for axis in case.geometry.axes):
+        return None
+    return "from y to results that only zeros put into the kernel take there, as NaN"
+
+
+def _padded(axis: Axis) -> int:
+    """Taps with those of the zeros that fill the residues."""
+    return Phases(axis).width * axis.s
+
+
 def scratch(case: Case) -> int:
     """The padded argument, the result before it is put in order, and the kernel."""
     n, c, o = case.sizes
-    dense = _dense(case.spec)
+    dense = phases_spec(case.spec)
     sizes = Sizes(n, o, c * math.prod(case.geometry.stride))
     conv = case._replace(spec=dense, sizes=sizes)
     copied = conv.bytes("input") + 2 * conv.bytes("kernel")
@@ -116,4 +131,5 @@ LOWERING = Lowering(
     {"input": input},
     refuse,
     scratch,
+    spreads=spreads,
 )

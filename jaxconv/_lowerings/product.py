@@ -11,10 +11,28 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxconv._geometry import Axis
-from jaxconv._lowerings._base import Lowering, accumulator, widened_bytes
+from jaxconv._lowerings import _planes
+from jaxconv._lowerings._base import Compute, Lowering, accumulator, widened_bytes
 from jaxconv._spec import Case, Spec
 
 MOST_GROUPS = 8  # each group is a product of its own; more of them are too small
+
+
+def _in_either_layout(last: Compute, first: Compute, least: int = 1) -> Compute:
+    """Channels first as it is, from so many positions on; channels last otherwise."""
+
+    def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
+        if spec.layout == "channels_last":
+            return last(a, b, spec)
+        if spec.geometry.positions >= least:
+            return first(a, b, spec)
+        a, b = (
+            v.transpose(spec.to_last(operand))
+            for v, operand in zip((a, b), spec.operands, strict=True)
+        )
+        return last(a, b, spec).transpose(spec.from_last(spec.role))
+
+    return compute
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -136,7 +154,12 @@ def scratch(case: Case) -> int:
 LOWERING = Lowering(
     "product",
     "one matrix product, for windows that do not overlap",
-    {"output": output, "input": input, "kernel": kernel},
+    {
+        "output": _in_either_layout(output, _planes.output),
+        "input": _in_either_layout(input, _planes.input),
+        "kernel": _in_either_layout(kernel, _planes.kernel, _planes.LEAST),
+    },
     refuse,
     scratch,
+    native=True,
 )

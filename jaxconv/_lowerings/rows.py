@@ -18,24 +18,32 @@ from jaxconv._spec import Case, Role, Spec
 
 def _in_2d(role: Role) -> Callable[[jax.Array, jax.Array, Spec], jax.Array]:
     def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-        g = spec.geometry
-        one = Geometry(
-            (1, *g.input),
-            (1, *g.kernel),
-            (1, *g.output),
-            (1, *g.stride),
-            (1, *g.dilation),
-            (0, *g.low),
-        )
         height = {operand: 0 if operand == "kernel" else 1 for operand in spec.operands}
         a, b = (
             v.reshape(*v.shape[: height[operand]], 1, *v.shape[height[operand] :])
             for v, operand in zip((a, b), spec.operands, strict=True)
         )
-        out = xla.LOWERING.roles[role](a, b, replace(spec, geometry=one))
+        out = xla.LOWERING.roles[role](a, b, _flat(spec))
         return out.squeeze(0 if role == "kernel" else 1)
 
     return compute
+
+
+def _flat(spec: Spec) -> Spec:
+    g = spec.geometry
+    one = Geometry(
+        (1, *g.input),
+        (1, *g.kernel),
+        (1, *g.output),
+        (1, *g.stride),
+        (1, *g.dilation),
+        (0, *g.low),
+    )
+    return replace(spec, geometry=one)
+
+
+def spreads(case: Case) -> str | None:
+    return xla.spreads(case._replace(spec=_flat(case.spec)))
 
 
 def refuse(case: Case) -> str | None:
@@ -50,4 +58,5 @@ LOWERING = Lowering(
     {role: _in_2d(role) for role in ("output", "input", "kernel")},
     refuse,
     xla.scratch,
+    spreads=spreads,
 )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._geometry import Geometry, Ints, read_extent, spread_extent
-from jaxconv._lowerings import xla
+from jaxconv._lowerings import chunks, xla
 from jaxconv._lowerings._base import (
     Lowering,
     frame,
@@ -24,7 +24,7 @@ from jaxconv._lowerings._base import (
     summed_bytes,
     widened_bytes,
 )
-from jaxconv._spec import Case, Role, Spec
+from jaxconv._spec import Case, Role, Sizes, Spec
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -54,8 +54,10 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     lead, plane = _parts(spec)
     x = frame(x, [read_extent(axis) for axis in lead.axes])
     y = y.reshape(-1, *y.shape[spec.ndim - 1 :])
+    case = Case(plane, Sizes(y.shape[0], x.shape[-1], y.shape[-1]), y.dtype)
+    compute = chunks.kernel if chunks.gains(case, 4) else xla.kernel
     parts = [
-        xla.kernel(_slices(x, tap, lead), y, plane) for tap in np.ndindex(lead.kernel)
+        compute(_slices(x, tap, lead), y, plane) for tap in np.ndindex(lead.kernel)
     ]
     return jnp.stack(parts).reshape(*lead.kernel, *parts[0].shape)
 
@@ -93,6 +95,10 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def spreads(case: Case) -> str | None:
+    return xla.spreads(case._replace(spec=_parts(case.spec)[1]))
+
+
 def scratch(case: Case) -> int:
     """The padded image, slices, and the results of all leading taps, to be added."""
     *lead, _, _ = case.geometry.kernel
@@ -113,4 +119,5 @@ LOWERING = Lowering(
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
+    spreads=spreads,
 )

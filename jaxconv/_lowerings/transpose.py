@@ -7,10 +7,11 @@ kernel, and has a transpose with respect to each.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from jaxconv._lowerings import window
 from jaxconv._lowerings._base import Lowering, accumulator
-from jaxconv._spec import Spec
+from jaxconv._spec import Case, Spec
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -43,10 +44,17 @@ def kernel_struct(x: jax.Array, y: jax.Array, spec: Spec) -> jax.ShapeDtypeStruc
     return jax.ShapeDtypeStruct(shape, x.dtype)
 
 
+def refuse(case: Case) -> str | None:
+    if jnp.issubdtype(case.dtype, jnp.integer):
+        return f"JAX gives the products of {case.dtype.name} no transpose"
+    return None
+
+
 LOWERING = Lowering(
     "transpose",
     "jax.linear_transpose of the hand-written convolution",
     {"input": input, "kernel": kernel},
+    refuse=refuse,
     scratch=lambda case: 3 * window.patch_bytes(case),
     by_hand=True,
 )

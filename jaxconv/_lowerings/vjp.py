@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxconv._lowerings import window
 from jaxconv._lowerings._base import Lowering
-from jaxconv._lowerings.transpose import image_struct, kernel_struct, widen
+from jaxconv._lowerings.transpose import image_struct, kernel_struct, refuse, widen
 from jaxconv._spec import Spec
 
 
@@ -33,6 +33,7 @@ LOWERING = Lowering(
     "vjp",
     "jax.vjp of the hand-written convolution",
     {"input": input, "kernel": kernel},
+    refuse=refuse,
     scratch=lambda case: 4 * window.patch_bytes(case),
     by_hand=True,
 )

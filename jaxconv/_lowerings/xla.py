@@ -43,7 +43,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     kernel = swap_channels(flip(w), spec.groups)
     if any(e.empty for e in extents):
         return jnp.zeros((y.shape[0], *g.input, kernel.shape[-1]), y.dtype)
-    by_hand = tuple(map(_swapped_wrongly, g.axes, extents))
+    by_hand = tuple(map(swapped_wrongly, g.axes, extents))
     y = spread(cut(y, extents), tuple(map(_stride_if, g.stride, by_hand)))
     rest = tuple(map(_stride_if, g.stride, (not hand for hand in by_hand)))
     return _conv(y, kernel, extents, spec, lhs_dilation=rest, rhs_dilation=g.dilation)
@@ -53,7 +53,7 @@ def _stride_if(stride: int, wanted: bool) -> int:
     return stride if wanted else 1
 
 
-def _swapped_wrongly(axis: Axis, extent: Extent) -> bool:
+def swapped_wrongly(axis: Axis, extent: Extent) -> bool:
     """Whether XLA would kill the process over a dilated input (jaxlib 0.10 to 0.12).
 
     Its conv_operand_swapper takes an axis of base dilation k, stride k-1 and no padding
@@ -111,6 +111,21 @@ def _conv(
     )
 
 
+def spreads(case: Case) -> str | None:
+    """What XLA's own convolutions do on a CPU, lax's as well as these.
+
+    Groups of a kernel's gradient are a dense one times a mask.  Only 2-D convolutions
+    of a stretched y are not formed with the zeros in between.
+    """
+    g = case.geometry
+    if case.role == "kernel" and case.groups > 1:
+        return "from y into the kernels of other groups, as NaN, in XLA"
+    stretched = case.role == "input" and max(g.stride) > 1
+    if stretched and (case.groups > 1 or max(g.dilation) > 1 or g.ndim != 2):
+        return "from a weight to results that other taps make, as NaN, in XLA"
+    return None
+
+
 def scratch(case: Case) -> int:
     """What is cut off, spread or put in order first, and wider copies of all."""
     x, w, y = map(case.bytes, ("input", "kernel", "output"))
@@ -118,7 +133,7 @@ def scratch(case: Case) -> int:
         return x + widened_bytes(case)
     if case.role == "input":
         axes = case.geometry.axes
-        spread = (a.s for a in axes if _swapped_wrongly(a, spread_extent(a)))
+        spread = (a.s for a in axes if swapped_wrongly(a, spread_extent(a)))
         return w + y * math.prod(spread) + widened_bytes(case)
     # XLA computes a depthwise kernel's gradient for every pair of channels.
     pairs = case.groups if case.depthwise else 1
@@ -130,4 +145,5 @@ LOWERING = Lowering(
     "lax.conv_general_dilated in its fast dimension order, never with negative padding",
     {"output": output, "input": input, "kernel": kernel},
     scratch=scratch,
+    spreads=spreads,
 )

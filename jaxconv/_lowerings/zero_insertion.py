@@ -54,10 +54,17 @@ def _scratch(case: Case) -> int:
     return 2 * size
 
 
+def _spreads(case: Case) -> str | None:
+    if max(case.geometry.stride) == 1:
+        return None
+    return "from a weight to results that other taps make, as NaN"
+
+
 LOWERING = Lowering(
     "zero_insertion",
     "zeros between, border, turned kernel, ordinary convolution of stride 1",
     {"input": input},
     scratch=_scratch,
     by_hand=True,
+    spreads=_spreads,
 )

@@ -1,0 +1,1 @@
+"""What XLA makes of the benchmarks for GPUs and TPUs, there or not."""

@@ -1,0 +1,46 @@
+"""A notebook as Markdown, with the outputs that are saved in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+PICTURE = '<img alt="output of this cell" src="data:image/{};base64,{}">'
+
+
+def markdown(path: Path) -> str:
+    """Every cell in order; the file itself is linked from the first line."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    title, *rest = (text for cell in cells for text in _cell(cell))
+    head, _, opening = title.partition("\n")
+    link = f'<a href="{path.name}">The notebook</a>, with the outputs saved in it.'
+    return "\n\n".join([head, link, opening.strip(), *rest]) + "\n"
+
+
+def listed(paths: list[Path]) -> str:
+    """A list of links to their pages."""
+    titles = (json.loads(path.read_text("utf-8"))["cells"][0] for path in paths)
+    words = ("".join(cell["source"]).partition("\n")[0].lstrip("# ") for cell in titles)
+    links = zip(words, paths, strict=True)
+    return "\n".join(f"- [{text}](notebooks/{path.stem}.md)" for text, path in links)
+
+
+def _cell(cell: dict[str, Any]) -> list[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "code":
+        return [source]
+    shown = map(_output, cell["outputs"])
+    return [f"```python\n{source}\n```", *filter(None, shown)]
+
+
+def _output(output: dict[str, Any]) -> str:
+    data = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
+    if "image/svg+xml" in data:  # as an image, so that its styles stay its own
+        encoded = base64.b64encode(data["image/svg+xml"].encode()).decode()
+        return PICTURE.format("svg+xml", encoded)
+    if "image/png" in data:
+        return PICTURE.format("png", data["image/png"].replace("\n", ""))
+    text = "".join(output.get("text", data.get("text/plain", "")))
+    return f"```text\n{text.rstrip()}\n```" if text.strip() else ""

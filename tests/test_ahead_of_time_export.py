@@ -1,0 +1,112 @@
+"""One exported module for several platforms holds each platform's own lowerings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from jax import export
+
+import jaxconv
+from jaxconv import _plan
+from oracle import close
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+X, KERNEL = (2, 8, 20, 19), (8, 2, 4, 3)
+OPTIONS = {"stride": 2, "padding": 1, "groups": 2}
+
+
+def step(x: Any, kernel: Any) -> Any:
+    def loss(x: Any, kernel: Any) -> jax.Array:
+        y = jaxconv.conv_transpose(x, kernel, **OPTIONS)
+        return (y * y).sum()
+
+    return jax.grad(loss, (0, 1))(x, kernel)
+
+
+def scopes(text: str) -> set[str]:
+    return set(re.findall(r"jaxconv\.((?:output|input|kernel)\.\w+)", text))
+
+
+def lowered(*platforms: str) -> str:
+    shapes = [jax.ShapeDtypeStruct(shape, np.float32) for shape in (X, KERNEL)]
+    lowered = jax.jit(step).trace(*shapes).lower(lowering_platforms=platforms)
+    return lowered.as_text(debug_info=True)
+
+
+def test_each_platform_has_its_own_lowerings() -> None:
+    alone = {platform: scopes(lowered(platform)) for platform in PLATFORMS}
+    roles = ("output", "input", "kernel")
+    assert alone["cuda"] == {f"{role}.cudnn" for role in roles}
+    assert alone["tpu"] == {f"{role}.mxu" for role in roles}
+    assert not alone["cpu"] & (alone["cuda"] | alone["tpu"])
+    text = lowered(*PLATFORMS)
+    assert scopes(text) == set.union(*alone.values())
+    # The module asks for each of three contractions where it runs.
+    assert text.count('"stablehlo.case"(') >= 3
+
+
+def test_an_exported_module_runs_here(rng: np.random.Generator) -> None:
+    x = jnp.asarray(rng.standard_normal(X), np.float32)
+    kernel = jnp.asarray(rng.standard_normal(KERNEL), np.float32)
+    exported = export.export(jax.jit(step), platforms=PLATFORMS)(x, kernel)
+    loaded = export.deserialize(exported.serialize())
+    assert loaded.platforms == PLATFORMS
+    for out, expected in zip(loaded.call(x, kernel), step(x, kernel), strict=True):
+        close(out, expected, X[0] * X[2] * X[3] * 4, np.float32)
+
+
+@pytest.fixture
+def no_type_check() -> Iterator[None]:
+    """A size that is a symbol is no int, which only the tests' own type check minds."""
+    checked = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", checked)
+
+
+@pytest.mark.parametrize(("platform", "name"), [("cuda", "cudnn"), ("tpu", "mxu")])
+@pytest.mark.usefixtures("no_type_check")
+def test_a_symbolic_batch_keeps_the_platform(platform: str, name: str) -> None:
+    (n,) = export.symbolic_shape("n")
+    shapes = [(n, *X[1:]), KERNEL]
+    structs = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+    exported = export.export(jax.jit(step), platforms=(platform,))(*structs)
+    assert exported.platforms == (platform,)
+    text = jax.jit(step).trace(*structs).lower(lowering_platforms=(platform,))
+    assert scopes(text.as_text(debug_info=True)) == {
+        f"{role}.{name}" for role in ("output", "input", "kernel")
+    }
+
+
+def test_wide_and_narrow_groups_of_a_tpu(rng: np.random.Generator) -> None:
+    """Blocks of four of eight groups, in which the tables' small cases have one."""
+    x = jnp.asarray(rng.standard_normal((2, 8 * 24, 7, 6)), np.float32)
+    kernel = jnp.asarray(rng.standard_normal((8 * 32, 24, 3, 2)), np.float32)
+    options = {"groups": 8, "padding": 1}
+
+    def pulled(name: str) -> Any:
+        def loss(x: Any, kernel: Any) -> jax.Array:
+            y = jaxconv.conv(x, kernel, implementation=name, **options)
+            return jnp.sin(y).sum()
+
+        return jax.value_and_grad(loss, (0, 1))(x, kernel)
+
+    found, expected = (jax.tree.leaves(pulled(name)) for name in ("mxu", "xla"))
+    for out, wanted in zip(found, expected, strict=True):
+        scale = float(np.abs(wanted).max())
+        np.testing.assert_allclose(out, wanted, rtol=0, atol=2e-5 * scale)
+    text = jax.jit(lambda x, w: jaxconv.conv(x, w, implementation="mxu", **options))
+    hlo = text.lower(x, kernel).as_text(dialect="hlo")
+    assert "feature_group_count=2" in hlo
+
+
+def test_rules_of_other_platforms_say_what_they_rest_on() -> None:
+    rules = [rule for rule in _plan.RULES if "cpu" not in rule.platforms]
+    assert {rule.name for rule in rules} == {"product", "cudnn", "stretch", "mxu"}

@@ -1,0 +1,162 @@
+"""Compiled for TPUs that are not there: estimated cycles, and traffic when sharded.
+
+The compiler is the wheel libtpu (`docs/accelerators.md`).  Cycles are its own
+estimates: good for ranking forms, not for promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxconv
+from benchmarks.hardware import tpu
+from benchmarks.peers import jaxconv_cell, lax_cell
+from benchmarks.workloads import workload as row
+
+pytestmark = [
+    pytest.mark.hardware,
+    pytest.mark.skipif(
+        not tpu.installed(), reason="libtpu, TPU's compiler, is not installed"
+    ),
+]
+
+over_kinds = pytest.mark.parametrize("kind", tpu.TOPOLOGIES)
+
+Shape = tuple[int, ...]
+
+
+def compiled(kind: str, cell: Callable[..., Any], *shapes: Shape) -> tpu.Program:
+    where = SingleDeviceSharding(tpu.devices(kind)[0])
+    return tpu.compile_for(where, cell, shapes, "bfloat16")
+
+
+# Cycles -------------------------------------------------------------------------------
+
+# Narrow groups, in which lax takes at least three times the cycles, and others.
+GROUPED = (
+    row("grouped g32 3x3 256@28", 8, (28, 28), 256, 256, 3, 1, 1, 1, 32),
+    row("grouped g32 3x3 128@28", 8, (28, 28), 128, 128, 3, 1, 1, 1, 32),
+)
+OTHERS = (
+    row("dense 3x3 64-128@28", 8, (28, 28), 64, 128, 3, 1, 1),
+    row("dense 3x3 s2 128@48", 4, (48, 48), 128, 128, 3, 2, 1),
+    row("depthwise 3x3 s2 96@28", 8, (28, 28), 96, 96, 3, 2, 1, 1, 96),
+    row("transposed dcgan 4x4 s2 64-32@32", 4, (32, 32), 64, 32, 4, 2, 1),
+    row("1d k5 128@512", 16, 512, 128, 128, 5, 1, 2),
+)
+ROLES = ("forward", "input", "kernel")
+
+
+def cycles(kind: str, workload: Any, role: str) -> tuple[int, int]:
+    """Ours and lax's."""
+    shapes = workload.shapes.values()
+    cells = (jaxconv_cell(workload, role), lax_cell(workload, role))
+    ours, lax = (compiled(kind, cell, *shapes).cycles for cell in cells)
+    assert min(ours, lax) > 1000
+    return ours, lax
+
+
+@over_kinds
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("workload", OTHERS, ids=lambda workload: workload.name)
+def test_no_more_cycles_than_lax(workload: Any, role: str, kind: str) -> None:
+    ours, lax = cycles(kind, workload, role)
+    assert ours <= 1.03 * lax
+
+
+@over_kinds
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("workload", GROUPED, ids=lambda workload: workload.name)
+def test_narrow_groups_take_a_third_of_the_cycles(
+    workload: Any, role: str, kind: str
+) -> None:
+    ours, lax = cycles(kind, workload, role)
+    assert ours * (2 if role == "kernel" else 3) <= lax
+
+
+# Compiles at all ----------------------------------------------------------------------
+
+
+class Operation(NamedTuple):
+    call: Callable[..., Any]
+    x: Shape
+    kernel: Shape
+
+    def loss(self, x: Any, kernel: Any) -> Any:
+        return (self.call(x, kernel) ** 2).sum()
+
+
+def with_options(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    return lambda x, kernel: function(x, kernel, **options)
+
+
+OPERATIONS = {
+    "conv": Operation(
+        with_options(jaxconv.conv, stride=2, dilation=(1, 2), padding=1, groups=2),
+        *((2, 6, 9, 8), (10, 3, 3, 2)),
+    ),
+    "conv_transpose": Operation(
+        with_options(jaxconv.conv_transpose, stride=3, padding_mode="circular"),
+        *((2, 6, 9), (6, 5, 4)),
+    ),
+    "depthwise_conv": Operation(
+        with_options(jaxconv.depthwise_conv, padding=1),
+        (2, 6, 5, 4, 7),
+        (12, 1, 3, 2, 1),
+    ),
+    "pointwise_conv": Operation(jaxconv.pointwise_conv, (2, 6, 9, 8), (5, 6, 1, 1)),
+    "unfold and fold": Operation(
+        lambda x, kernel: jaxconv.fold(
+            jaxconv.unfold(x, (3, 2)) * kernel, (9, 8), (3, 2)
+        ),
+        *((2, 6, 9, 8), (1, 36, 49)),
+    ),
+    "vmap": Operation(
+        jax.vmap(with_options(jaxconv.conv, padding=2)), (3, 2, 6, 9), (3, 10, 6, 3)
+    ),
+}
+
+
+@over_kinds
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_public_operations_compile_with_gradients(name: str, kind: str) -> None:
+    operation = OPERATIONS[name]
+    step = jax.value_and_grad(operation.loss, (0, 1))
+    assert compiled(kind, step, operation.x, operation.kernel).cycles > 0
+
+
+# Sharding -----------------------------------------------------------------------------
+
+SHARDED = {
+    "dense, batch": (1, P("i")),
+    "grouped, batch": (4, P("i")),
+    "depthwise, batch": (32, P("i")),
+    "dense, rows": (1, P(None, None, "i")),
+    "grouped, rows": (4, P(None, None, "i")),
+}
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_no_shard_is_gathered(name: str) -> None:
+    """Both gradients of a step over four devices, the kernel on each of them."""
+    groups, layout = SHARDED[name]
+    mesh = Mesh(np.array(tpu.devices("v5e")), ("i",))
+    shapes = ((8, 32, 28, 24), (64, 32 // groups, 3, 3))
+
+    def loss(x: Any, kernel: Any) -> Any:
+        y = jaxconv.conv(x, kernel, padding=1, groups=groups)
+        return (y * y).sum()
+
+    where = [NamedSharding(mesh, layout), NamedSharding(mesh, P())]
+    step = jax.jit(jax.grad(loss, (0, 1)), out_shardings=tuple(where))
+    program = tpu.compile_for(where, step, shapes, "float32")
+    assert "all-gather" not in program.collectives
+    assert "all-to-all" not in program.collectives
+    assert program.collectives["all-reduce"] >= 1

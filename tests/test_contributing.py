@@ -1,0 +1,93 @@
+"""CONTRIBUTING.md's lowering, added as the page says: the tests take it up."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jaxconv
+from benchmarks import numerics
+from jaxconv import _lowerings
+from jaxconv._lowerings import LOWERINGS
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+NAME, ROLE = "by_channel", "output"
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Steps 1 and 2: the page's file as a module, and it in the table."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    module = types.ModuleType(f"jaxconv._lowerings.{NAME}")
+    exec(compile(code, f"{NAME}.py", "exec"), vars(module))
+    assert all(m.LOWERING.name in LOWERINGS for m in _lowerings._MODULES)  # step 2's
+    monkeypatch.setitem(LOWERINGS, module.LOWERING.name, module.LOWERING)
+    return module
+
+
+def collected(name: str) -> Any:
+    """A test file as pytest would import it now."""
+    path = ROOT / "tests" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_again", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cases(test: Any) -> list[tuple[Any, ...]]:
+    """The values that a parametrised test gets."""
+    (mark,) = [m for m in test.pytestmark if m.name == "parametrize"]
+    return [getattr(value, "values", value) for value in mark.args[1]]
+
+
+def test_the_tests_take_it_up(added: Any, rng: np.random.Generator) -> None:
+    again = collected("test_lowerings")
+    for test in ("test_values", "test_gradients_and_loops", "test_no_negative_padding"):
+        mine = [v for v in cases(getattr(again, test)) if v[0] == NAME]
+        assert mine, test
+        assert {role for _, role, _ in mine} == {ROLE}
+    mine = [v for v in cases(again.test_values) if v[0] == NAME]
+    assert len(mine) > 20
+    for name, role, case in mine[:4]:
+        again.test_values(name, role, case, rng)
+    right = added.output
+    added.LOWERING.roles[ROLE] = lambda x, w, spec: 2 * right(x, w, spec)
+    with pytest.raises(AssertionError):  # of a case that is not compiled yet
+        again.test_values(*mine[4], rng)
+
+
+def test_so_do_those_of_memory_and_numerics(added: Any) -> None:
+    again = collected("test_memory")
+    bounds = [case for (case,) in cases(again.test_scratch_bounds_what_is_allocated)]
+    mine = [case for case in bounds if case.spec.lowering == NAME]
+    assert mine
+    again.test_scratch_bounds_what_is_allocated(mine[0])
+    assert (NAME, ROLE) in numerics.pairs()
+    assert (NAME, ROLE) in cases(collected("test_nan").test_spread_is_declared)
+
+
+def test_it_can_be_asked_for_and_explained(added: Any) -> None:
+    x, kernel = np.ones((2, 3, 7), np.float32), np.ones((4, 3, 2), np.float32)
+    assert NAME in jaxconv.lowerings(ROLE)
+    text = jaxconv.explain(jaxconv.conv, x, kernel, implementation=NAME)
+    assert f"lowering {NAME!r}: {added.LOWERING.summary}" in text
+    with pytest.raises(ValueError, match=r"cannot run this: it does not take groups"):
+        jaxconv.conv(x, kernel[:3, :1], groups=3, implementation=NAME)
+
+
+def test_every_file_and_field_that_is_named_exists() -> None:
+    section = PAGE.split("## A new lowering")[1].split("\n## ")[0]
+    for link in re.findall(r"\]\(([^)#]+)", section):
+        assert (ROOT / link).is_file(), link
+    for field in ("refuse", "scratch", "spreads", "native"):
+        assert f"`{field}`" in section
+        assert hasattr(LOWERINGS["xla"], field)
