@@ -93,6 +93,9 @@ SAMPLES = (
     sample("strided plane", (3, 1, 20, 32), (23, 26), (4, 4), 1, 2),
     sample("points", (3, 1, 200, 48), (8, 7), (1, 1)),
     sample("groups", (3, 4, 8, 6), (20, 18), (3, 4), 1),
+    sample("two groups", (3, 2, 20, 18), (9, 8), (2, 1))._replace(
+        only=("xla", "einsum")
+    ),
     sample("depthwise", (3, 24, 1, 1), (30, 28), (5, 6), 2),
     sample("line", (4, 1, 40, 24), (210,), (9,), 4),
     sample("volume", (2, 1, 12, 10), (9, 10, 8), (3, 3, 2), 1),
@@ -110,7 +113,7 @@ HOME = {
     "product": "points",
     "shift": "depthwise",
     "grouped": "groups",
-    "einsum": "points",
+    "einsum": "two groups",
     "fft": "large kernel",
     "exchange": "few channels out",
 }

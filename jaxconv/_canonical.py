@@ -25,6 +25,7 @@ PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = ("channels_first", "channels_last")
+PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 
 
 def fail(
@@ -41,6 +42,17 @@ def choice(name: str, value: Any, options: Sequence[str]) -> Any:
             name, value, "is not one of the known words", f"Write one of {listed}", kind
         )
     return value
+
+
+def function(name: str, value: Any) -> Any:
+    if not callable(value):
+        fail(name, value, "is not callable", "Write a function of arrays", TypeError)
+    return value
+
+
+def platform(value: Any) -> str | None:
+    """A platform by its name, either of a GPU's; None for the one JAX uses."""
+    return None if value is None else choice("platform", value, PLATFORMS)
 
 
 def layout(value: Any) -> Layout:

@@ -188,10 +188,16 @@ def run(
     with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
         compute = lowering.roles[spec.role]
         if lowering.native:
-            return compute(a, b, spec).astype(spec.dtype)
+            return _result(compute(a, b, spec), spec)
         first, second = map(spec.to_last, spec.operands)
         out = compute(a.transpose(first), b.transpose(second), spec)
-        return out.astype(spec.dtype).transpose(spec.from_last(spec.role))
+        return _result(out, spec).transpose(spec.from_last(spec.role))
+
+
+def _result(v: jax.Array, spec: Spec) -> jax.Array:
+    """In the result's type; a real operand's gradient is real."""
+    real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
+    return (v.real if real else v).astype(spec.dtype)
 
 
 def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:

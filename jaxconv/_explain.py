@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jaxconv import _canonical as can
 from jaxconv import _plan
 from jaxconv._geometry import Axis
 from jaxconv._spec import Case, Role
@@ -36,14 +37,14 @@ def explain(
     Args:
       fn: any traceable function: `jaxconv.conv` itself, a model, a gradient.
       args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.
-      platform: "cpu", "cuda", "rocm" or "tpu"; by default the one JAX uses here.
+      platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; by default the one JAX uses here.
       kwargs: static options, passed on as they are.
 
     Returns:
       A text of several lines.  Sizes are in elements, memory in bytes.
 
     Raises:
-      Whatever tracing ``fn`` raises.
+      ValueError, TypeError: fn or platform is none; whatever tracing ``fn`` raises.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxconv
@@ -57,8 +58,8 @@ def explain(
 
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6, 14 and 15.
     """
-    found = contractions(fn, *args, **kwargs)
-    where = _plan.platform_name(platform or jax.default_backend())
+    where = _plan.platform_name(can.platform(platform) or jax.default_backend())
+    found = contractions(can.function("fn", fn), *args, **kwargs)
     if not found:
         return "no convolutions of jaxconv's"
     return "\n".join(_describe(i, f, where) for i, f in enumerate(found, start=1))

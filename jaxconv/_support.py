@@ -67,6 +67,7 @@ def input_support(
     convolutional neural networks", NeurIPS 2016, for the gradient; `summarize` for the
     smallest box around it.
     """
+    can.function("fn", fn)
     can.choice("method", method, ("structure", "gradient"))
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
         got = type(x).__name__
@@ -90,12 +91,13 @@ def _place(index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         can.fail("index", index, rule, "Write one int per axis of the result")
     place: list[int] = []
     for entry, size in zip(entries, shape, strict=True):
+        rule = f"{entry!r} is not an int"
+        if isinstance(entry, bool):
+            can.fail("index", index, rule, "Write ints", TypeError)
         try:
             number = operator.index(entry)
         except TypeError:
-            can.fail(
-                "index", index, f"{entry!r} is not an int", "Write ints", TypeError
-            )
+            can.fail("index", index, rule, "Write ints", TypeError)
         if not -size <= number < size:
             rule = f"{number} lies outside of the result's shape {shape}"
             can.fail("index", index, rule, f"Write an int from {-size} to {size - 1}")

@@ -128,6 +128,7 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
 
     Source: measurement.
     """
+    can.function("fn", fn)
     repeats = can.integer("repeats", repeats, 1)
     platform = _plan.platform_name(jax.default_backend())
     times: dict[str, dict[str, float]] = {}

@@ -85,26 +85,33 @@ def test_a_symbolic_batch_keeps_the_platform(platform: str, name: str) -> None:
     }
 
 
-def test_wide_and_narrow_groups_of_a_tpu(rng: np.random.Generator) -> None:
-    """Blocks of four of eight groups, in which the tables' small cases have one."""
-    x = jnp.asarray(rng.standard_normal((2, 8 * 24, 7, 6)), np.float32)
-    kernel = jnp.asarray(rng.standard_normal((8 * 32, 24, 3, 2)), np.float32)
-    options = {"groups": 8, "padding": 1}
+@pytest.mark.parametrize(("groups", "c", "o"), [(8, 24, 32), (1, 5, 6), (7, 1, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_blocks_of_groups_channels_first(
+    groups: int, c: int, o: int, stride: int, rng: np.random.Generator
+) -> None:
+    """The tables' cases have few groups, so that one block holds them; here two do."""
+    x = jnp.asarray(rng.standard_normal((2, groups * c, 7, 6)), np.float32)
+    kernel = jnp.asarray(rng.standard_normal((groups * o, c, 3, 2)), np.float32)
+    options = {"groups": groups, "padding": 1, "stride": stride}
+
+    def run(x: Any, kernel: Any, name: str) -> jax.Array:
+        return jaxconv.conv(x, kernel, implementation=name, **options)
 
     def pulled(name: str) -> Any:
         def loss(x: Any, kernel: Any) -> jax.Array:
-            y = jaxconv.conv(x, kernel, implementation=name, **options)
-            return jnp.sin(y).sum()
+            return jnp.sin(run(x, kernel, name)).sum()
 
         return jax.value_and_grad(loss, (0, 1))(x, kernel)
 
     found, expected = (jax.tree.leaves(pulled(name)) for name in ("mxu", "xla"))
     for out, wanted in zip(found, expected, strict=True):
         scale = float(np.abs(wanted).max())
-        np.testing.assert_allclose(out, wanted, rtol=0, atol=2e-5 * scale)
-    text = jax.jit(lambda x, w: jaxconv.conv(x, w, implementation="mxu", **options))
-    hlo = text.lower(x, kernel).as_text(dialect="hlo")
-    assert "feature_group_count=2" in hlo
+        np.testing.assert_allclose(out, wanted, rtol=0, atol=5e-5 * scale)
+    hlo = jax.jit(lambda *v: run(*v, "mxu")).lower(x, kernel).as_text(dialect="hlo")
+    blocks = {8: 2, 1: None, 7: 7}[groups]
+    assert ("feature_group_count" in hlo) == (blocks is not None)
+    assert blocks is None or f"feature_group_count={blocks}" in hlo
 
 
 def test_rules_of_other_platforms_say_what_they_rest_on() -> None:

@@ -547,18 +547,10 @@ def of_options() -> Iterator[tuple[str, str, str, Any]]:
 # Accepted, or refused in other words than the border's: functions, arguments, ways.
 TRACED = ("jax array", "matrix", "traced", "traced float")
 UNTRUE = (*TRACED, "bool array", "dict", "empty", "float array", "none")
-DEFORMED_3 = ("deform_aggregate", "deform_conv", "deform_conv_transpose")
 DRAWN = ("viz.conv", "viz.conv_transpose", "viz.deform", "viz.matrix", "viz.overlap")
 PENDING = (
-    (DEFORMED_3, ("x", "offset"), ("none",)),
-    (DEFORMED_3[1:], ("kernel",), ("none",)),
-    (("deform_aggregate", "deform_attention_sample"), ("weights",), ("none",)),
-    (("deform_attention_sample",), ("values", "locations"), ("none",)),
     (("cost", "viz.matrix"), ("output_padding",), UNTRUE),
     (("viz.conv_transpose", "viz.overlap"), ("output_padding",), TRACED),
-    (("explain", "input_support", "summarize", "tune"), ("fn",), tuple(OPTIONS["fn"])),
-    (("explain", "summarize"), ("platform",), tuple(OPTIONS["platform"])),
-    (("input_support",), ("index",), ("bool",)),
     (DRAWN, ("stride", "dilation"), (*TRACED, "traced in it")),
     (DRAWN, ("padding",), TRACED),
     (DRAWN[:2], ("groups",), ("bool", "numpy bool", "traced", "traced float")),

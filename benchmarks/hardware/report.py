@@ -108,9 +108,11 @@ def tpu_table(result: dict[str, Any]) -> str:
         for key in dict.fromkeys(key for kind in kinds for key in found[kind])
         if any(abs(ratios[k].get(key, 1.0) - 1) > ALIKE for k in kinds)
     ]
+    counts = ", ".join(f"{len(found[kind])} cells for {kind}" for kind in kinds)
     head = " | ".join(f"{k}: cycles, lax → ours | times fewer" for k in kinds)
     lines = [
-        f"{_versions(result)}; bfloat16. Cells within {ALIKE:.0%} of lax are left out.",
+        f"{_versions(result)}; bfloat16. {counts}; those within {ALIKE:.0%} of lax on "
+        "every one are left out, and an empty place was not compiled.",
         "",
         f"| workload | | {head} |",
         f"| --- | --- |{' --: |' * 2 * len(kinds)}",

@@ -112,8 +112,11 @@ def _places(geometry: Geometry, dtype: Any) -> list[jax.Array]:
 
 
 def arrays(**given: Any) -> SimpleNamespace:
-    """Arrays of one floating type, by name; None stays None."""
-    read = {k: None if v is None else can.array(k, v) for k, v in given.items()}
+    """Arrays of one floating type, by name; a bias and a mask may be None."""
+    read = {
+        k: None if v is None and k in ("bias", "mask") else can.array(k, v)
+        for k, v in given.items()
+    }
     for name, v in read.items():
         if v is not None and not jnp.issubdtype(v.dtype, jnp.floating):
             rule = "is not a floating type, which positions between pixels need"

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxconv._geometry import Extent
+from jaxconv._geometry import Extent, Ints
 from jaxconv._lowerings._base import accumulator
-from jaxconv._spec import Spec
+from jaxconv._spec import LETTERS, Role, Spec
 
 
 def convolve(
@@ -26,7 +26,7 @@ def convolve(
     """``lax.conv_general_dilated`` over the extents' zeros.
 
     ``axes`` are those of both operands and of the result, as in lax's
-    ``ConvDimensionNumbers``; by default those of the output role.
+    ``ConvDimensionNumbers``; by default the output role's with channels last.
 
     16-bit floats stay as they are.  GPUs and TPUs add them up in float32 anyway, but
     asked for a result in float32, XLA has a GPU convert the operands, which costs the
@@ -48,6 +48,20 @@ def convolve(
     )
 
 
+def image_axes(spec: Spec, operand: Role) -> Ints:
+    """Batch, channels, space of an image in the spec's layout."""
+    lead = spec.lead
+    n, channel = (spec.axis(operand, letter) for letter in LETTERS[operand])
+    return (n, channel, *range(lead, lead + spec.ndim))
+
+
+def kernel_axes(spec: Spec) -> Ints:
+    """Channels out, channels in, window."""
+    lead = spec.axis("kernel", "c") + 1 if spec.layout == "channels_first" else 0
+    o, c = (spec.axis("kernel", letter) for letter in LETTERS["kernel"])
+    return (o, c, *range(lead, lead + spec.ndim))
+
+
 def kernel_gradient(
     x: jax.Array,
     y: jax.Array,
@@ -56,17 +70,20 @@ def kernel_gradient(
     stride: Sequence[int],
     dilation: Sequence[int],
 ) -> jax.Array:
-    """Batch and channels trade places: x's channels are the batch, y is the window."""
-    n = spec.ndim
-    traded = (n + 1, 0, *range(1, n + 1))
+    """Batch and channels trade places: x's channels are the batch, y is the window.
+
+    All three in the spec's layout.
+    """
+    n, c, *space = image_axes(spec, "input")
+    o, i, *window = kernel_axes(spec)
     return convolve(
         x,
         y,
         extents,
         spec,
-        traded,
-        traded,
-        (n, n + 1, *range(n)),
+        (c, n, *space),
+        (c, n, *space),
+        (i, o, *window),
         window_strides=dilation,
         rhs_dilation=stride,
         batch_group_count=spec.groups,

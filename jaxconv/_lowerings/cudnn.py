@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +99,8 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     else:
         x, g = _points(x, g)
     extents = [read_extent(axis) for axis in g.axes]
-    return kernel_gradient(cut(x, extents), y, extents, spec, g.stride, g.dilation)
+    last = replace(spec, layout="channels_last")
+    return kernel_gradient(cut(x, extents), y, extents, last, g.stride, g.dilation)
 
 
 def _points(x: jax.Array, g: Geometry) -> tuple[jax.Array, Geometry]:

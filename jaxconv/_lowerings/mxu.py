@@ -1,13 +1,15 @@
 """``mxu``: convolutions for the 128 channels of a TPU's matrix unit.
 
 XLA has fast kernels there for dense and for depthwise convolutions, dilated ones and
-both gradients included, and they get them as lax would.  Groups of few channels become
+both gradients included, and they get them as lax would: in the caller's layout, of
+which it makes its own.  Groups of few channels become
 one more spatial axis in XLA, of which most is zeros.  Neighbouring groups merged into a
 block of about 128 channels, with zeros in the kernel between them, waste less.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -15,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxconv._geometry import read_extent, spread_extent
+from jaxconv._geometry import Extent, read_extent, spread_extent
 from jaxconv._lowerings import xla
 from jaxconv._lowerings._base import (
     DIRECT,
@@ -27,7 +29,12 @@ from jaxconv._lowerings._base import (
     swap_channels,
     widened_bytes,
 )
-from jaxconv._lowerings._native import convolve, kernel_gradient
+from jaxconv._lowerings._native import (
+    convolve,
+    image_axes,
+    kernel_axes,
+    kernel_gradient,
+)
 from jaxconv._spec import Case, Spec
 
 WIDTH = 128  # channels of a block, where there are as many
@@ -37,13 +44,19 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
-        return jnp.zeros((x.shape[0], *g.output, w.shape[-1]), x.dtype)
-    merged = merge(spec, w.shape[-2], w.shape[-1] // spec.groups)
+        return jnp.zeros(spec.result_shape(x.shape, w.shape), x.dtype)
+    merged, axes = _merged(x, w, spec), kernel_axes(spec)
+    if merged > 1:
+        w = _widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+        axes = kernel_axes(replace(spec, layout="channels_last"))
     return convolve(
-        cut(x, extents),
-        _widen(w, spec.groups, merged),
+        cut(x, extents, spec.lead),
+        w,
         extents,
         spec,
+        image_axes(spec, "input"),
+        axes,
+        image_axes(spec, "output"),
         window_strides=g.stride,
         rhs_dilation=g.dilation,
         feature_group_count=spec.groups // merged,
@@ -54,35 +67,67 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
-        return jnp.zeros((y.shape[0], *g.input, w.shape[-2] * spec.groups), y.dtype)
-    merged = merge(spec, w.shape[-2], w.shape[-1] // spec.groups)
-    turned = flip(swap_channels(w, spec.groups))
-    # On a CPU, where this runs by name, XLA would stop the process over some strides.
-    by_hand = [xla.swapped_wrongly(*pair) for pair in zip(g.axes, extents, strict=True)]
-    pairs = list(zip(g.stride, by_hand, strict=True))
-    y = spread(cut(y, extents), tuple(s if hand else 1 for s, hand in pairs))
+        return jnp.zeros(spec.result_shape(y.shape, w.shape), y.dtype)
+    merged = _merged(y, w, spec)
+    o, c, *window = kernel_axes(spec)
+    axes = (c, o, *window)
+    if spec.groups == 1:
+        w = lax.rev(w, window)
+    else:
+        w = flip(swap_channels(w.transpose(spec.to_last("kernel")), spec.groups))
+        w = _widen(w, spec.groups, merged)
+        axes = kernel_axes(replace(spec, layout="channels_last"))
+    y, steps = _spread(cut(y, extents, spec.lead), extents, spec)
     return convolve(
         y,
-        _widen(turned, spec.groups, merged),
+        w,
         extents,
         spec,
-        lhs_dilation=[1 if hand else s for s, hand in pairs],
+        image_axes(spec, "output"),
+        axes,
+        image_axes(spec, "input"),
+        lhs_dilation=steps,
         rhs_dilation=g.dilation,
         feature_group_count=spec.groups // merged,
     )
+
+
+def _spread(
+    y: jax.Array, extents: Sequence[Extent], spec: Spec
+) -> tuple[jax.Array, list[int]]:
+    """y with the zeros that XLA must not insert itself, and those left to it.
+
+    On a CPU, where this runs by name, XLA would stop the process over some strides.
+    """
+    g = spec.geometry
+    by_hand = [xla.swapped_wrongly(*pair) for pair in zip(g.axes, extents, strict=True)]
+    pairs = list(zip(g.stride, by_hand, strict=True))
+    if any(by_hand):
+        ours = tuple(s if hand else 1 for s, hand in pairs)
+        y = spread(y.transpose(spec.to_last("output")), ours)
+        y = y.transpose(spec.from_last("output"))
+    return y, [1 if hand else s for s, hand in pairs]
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """Of the blocks' dense gradients, what lies within the groups."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    c, o = x.shape[-1] // spec.groups, y.shape[-1] // spec.groups
     if any(e.empty for e in extents):
-        return jnp.zeros((*g.kernel, c, y.shape[-1]), x.dtype)
-    merged = merge(spec, c, o)
+        return jnp.zeros(spec.result_shape(x.shape, y.shape), x.dtype)
+    merged = _merged(x, y, spec)
     blocks = replace(spec, groups=spec.groups // merged)
-    out = kernel_gradient(cut(x, extents), y, extents, blocks, g.stride, g.dilation)
-    return _narrow(out, spec.groups, merged)
+    x = cut(x, extents, spec.lead)
+    w = kernel_gradient(x, y, extents, blocks, g.stride, g.dilation)
+    if merged == 1:
+        return w
+    w = _narrow(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+    return w.transpose(spec.from_last("kernel"))
+
+
+def _merged(a: jax.Array, b: jax.Array, spec: Spec) -> int:
+    sizes = spec.sizes(a.shape, b.shape)
+    return merge(spec, sizes.c, sizes.o)
 
 
 def merge(spec: Spec, c: int, o: int) -> int:
@@ -116,8 +161,6 @@ def _widen(w: jax.Array, groups: int, merged: int) -> jax.Array:
 
 def _narrow(w: jax.Array, groups: int, merged: int) -> jax.Array:
     """The inverse: of (m, c) the channels of the own group."""
-    if merged == 1:
-        return w
     *window, c, o = w.shape
     mask = _same_group(c // merged, o, groups, merged)
     own = jnp.where(mask, w, jnp.zeros((), w.dtype))
@@ -155,4 +198,5 @@ LOWERING = Lowering(
     {"output": output, "input": input, "kernel": kernel},
     scratch=scratch,
     spreads=spreads,
+    native=True,
 )

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxconv import _canonical as can
 from jaxconv import _plan
 from jaxconv._summary import _views
 from jaxconv._summary._collect import Source, collect
@@ -47,8 +48,8 @@ def summarize(
       fn: the function.
       args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.  Leaves that are
         neither arrays nor numbers stay as they are.
-      platform: for which the lowering is named: "cpu", "cuda", "rocm" or "tpu"; by
-        default the one JAX uses here.
+      platform: for which the lowering is named: "cpu", "gpu", "cuda", "rocm" or
+        "tpu"; by default the one JAX uses here.
       kwargs: static options, passed on as they are.
 
     Returns:
@@ -72,6 +73,7 @@ def summarize(
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
     networks", Distill 2019; claims 0.08 and 4.02.
     """
+    can.function("fn", fn)
     leaves, tree = jax.tree_util.tree_flatten_with_path(args)
     traced = [i for i, (_, leaf) in enumerate(leaves) if _is_traceable(leaf)]
 
@@ -82,6 +84,7 @@ def summarize(
         found = partial(fn, **kwargs)(*jax.tree_util.tree_unflatten(tree, filled))
         return [v for v in jax.tree_util.tree_leaves(found) if _is_traceable(v)]
 
+    where = _plan.platform_name(can.platform(platform) or jax.default_backend())
     closed = jax.make_jaxpr(call)(*(leaves[i][1] for i in traced))
     names = _names(fn, len(args))
     sources = [
@@ -90,9 +93,7 @@ def summarize(
             (leaves[i] for i in traced), closed.jaxpr.invars, strict=True
         )
     ]
-    return _summary(
-        closed, sources, _plan.platform_name(platform or jax.default_backend())
-    )
+    return _summary(closed, sources, where)
 
 
 def _is_traceable(leaf: Any) -> bool:

@@ -80,9 +80,6 @@ def test_separable_conv_names_the_kernel_that_is_wrong() -> None:
 # Not mended yet -----------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    raises=DeprecationWarning, reason="a complex cotangent, a real kernel"
-)
 def test_a_complex_result_of_real_operands_has_real_gradients() -> None:
     check(
         Call(
