@@ -239,12 +239,13 @@ def cost(
 
     Source: claim 0.08.
     """
-    if not transposed and output_padding:
+    x, kernel = can.shape("x_shape", x_shape), can.shape("kernel_shape", kernel_shape)
+    extra = can.ints("output_padding", output_padding, max(1, len(kernel) - 2), 0)
+    if not transposed and any(extra):
         rule = "belongs to a transposed convolution"
         remedy = "Leave it out, or write transposed=True"
         can.fail("output_padding", output_padding, rule, remedy)
     role = "input" if transposed else "output"
-    x, kernel = can.shape("x_shape", x_shape), can.shape("kernel_shape", kernel_shape)
     options: dict[str, Any] = {
         "stride": stride,
         "padding": padding,

@@ -544,31 +544,9 @@ def of_options() -> Iterator[tuple[str, str, str, Any]]:
                     yield name, argument, way, value
 
 
-# Accepted, or refused in other words than the border's: functions, arguments, ways.
-TRACED = ("jax array", "matrix", "traced", "traced float")
-UNTRUE = (*TRACED, "bool array", "dict", "empty", "float array", "none")
-DRAWN = ("viz.conv", "viz.conv_transpose", "viz.deform", "viz.matrix", "viz.overlap")
-PENDING = (
-    (("cost", "viz.matrix"), ("output_padding",), UNTRUE),
-    (("viz.conv_transpose", "viz.overlap"), ("output_padding",), TRACED),
-    (DRAWN, ("stride", "dilation"), (*TRACED, "traced in it")),
-    (DRAWN, ("padding",), TRACED),
-    (DRAWN[:2], ("groups",), ("bool", "numpy bool", "traced", "traced float")),
-    (("viz.conv_transpose",), ("output_size",), ("matrix",)),
-    (("viz.deform", "viz.receptive"), ("photo",), ("word",)),
-)
-LATER = {
-    (name, argument, way)
-    for names, arguments, ways in PENDING
-    for name in names
-    for argument in arguments
-    for way in ways
-}
-
 WAYS: dict[str, dict[str, Any]] = {}
 for _name, _argument, _way, _value in (*of_arrays(), *of_options()):
-    if (_name, _argument, _way) not in LATER:
-        WAYS.setdefault(f"{_name}: {_argument}", {})[_way] = _value
+    WAYS.setdefault(f"{_name}: {_argument}", {})[_way] = _value
 
 
 def call(name: str, argument: str, value: Any) -> Any:
@@ -615,14 +593,6 @@ def test_refused(case: str) -> None:
     wrong = {way: fault(name, argument, value) for way, value in WAYS[case].items()}
     found = [f"{way}: {text}" for way, text in wrong.items() if text]
     assert not found, "\n".join(found)
-
-
-def test_what_is_pending_is_still_wrong() -> None:
-    """So that the list shrinks as soon as the border is mended."""
-    found = [v for v in (*of_arrays(), *of_options()) if v[:3] in LATER]
-    assert len(found) == len(LATER)
-    mended = [v[:3] for v in found if not fault(v[0], v[1], v[3])]
-    assert not mended, f"take out of PENDING: {mended}"
 
 
 def fault(name: str, argument: str, value: Any) -> str:

@@ -78,6 +78,7 @@ def with_channels(
     transposed: bool = False,
 ) -> Scene:
     """A scene of one channel, with the diagram of all channels below if given."""
+    groups = can.integer("groups", groups, 1)
     if pair is None:
         if groups != 1:
             rule = "splits channels, and none are given"

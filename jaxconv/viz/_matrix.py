@@ -69,13 +69,14 @@ def matrix(
 
     Source: claims 0.06, 0.09, 1.03, 2.03, 2.10, 3.03.
     """
-    if not transposed and (output_padding or output_size is not None):
+    given = read_operands(input, kernel)
+    padded = any(can.ints("output_padding", output_padding, len(given.kernel), 0))
+    extra = {"output_padding": output_padding, "output_size": output_size}
+    if not transposed and (padded or output_size is not None):
         rule = "belongs to a transposed convolution"
         remedy = "Leave it out, or write transposed=True"
-        name = "output_padding" if output_padding else "output_size"
-        can.fail(name, output_padding or output_size, rule, remedy)
-    given = read_operands(input, kernel)
-    extra = {"output_padding": output_padding, "output_size": output_size}
+        name = "output_padding" if padded else "output_size"
+        can.fail(name, extra[name], rule, remedy)
     setting = read_setting(
         transposed,
         given.size,

@@ -32,7 +32,11 @@ class Shown(NamedTuple):
 
 def show(photo: Any) -> Shown:
     """A photo (row, column), 0 black to 1 white, in the middle of the page."""
-    pixels = np.asarray(photo, float)
+    try:
+        pixels = np.asarray(photo, float)
+    except (TypeError, ValueError):
+        rule = "is not an array of numbers"
+        can.fail("photo", photo, rule, "Give a grey photo (row, column)", TypeError)
     if pixels.ndim != 2 or 0 in pixels.shape:
         rule = "is not a grey photo of axes (row, column)"
         can.fail("photo.shape", pixels.shape, rule, "Give one channel, 0 to 1")

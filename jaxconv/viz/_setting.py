@@ -110,8 +110,7 @@ class Setting:
 
 def read_setting(transposed: bool, size: Ints, kernel: Ints, **given: Any) -> Setting:
     """Checks the options of `conv` or `conv_transpose` and fixes where windows lie."""
-    ndim = len(kernel)
-    said = {name: value for name, value in given.items() if _said(name, value)}
+    ndim, options = len(kernel), dict(given)
     stride, padding = given.pop("stride"), given.pop("padding")
     dilation, mode = given.pop("dilation"), given.pop("padding_mode")
     windows = Windows.read(ndim, stride, padding, dilation, mode)
@@ -127,7 +126,8 @@ def read_setting(transposed: bool, size: Ints, kernel: Ints, **given: Any) -> Se
     low, high = (tuple(pair[side] for pair in pads) for side in (0, 1))
     flat = _two(image, 1), _two(kernel, 1), _two(geometry.output, 1), _two(s, 1)
     whole = Geometry(*flat, _two(d, 1), _two(low, 0))
-    words = tuple((name.replace("_", " "), value) for name, value in said.items())
+    said = ((name, value) for name, value in options.items() if _said(name, value))
+    words = tuple((name.replace("_", " "), value) for name, value in said)
     return Setting(whole, _two(high, 0), mode, ndim, transposed, words)
 
 
