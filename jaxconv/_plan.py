@@ -294,12 +294,13 @@ def fits(lowering: Lowering, case: Case) -> bool:
     return lowering.scratch(case) <= max(MEMORY * case.operand_bytes, MEMORY_FREE)
 
 
-def candidates(case: Case) -> list[str]:
-    """The lowerings worth timing: those not by hand that fit, xla among them."""
+def candidates(case: Case, platform: str) -> list[str]:
+    """The lowerings worth timing: those of the platform's rules that fit, and xla."""
+    named = {rule.name for rule in RULES if platform in rule.platforms}
     return [
         name
         for name, lowering in LOWERINGS.items()
-        if name == "xla" or (not lowering.by_hand and fits(lowering, case))
+        if name == "xla" or (name in named and fits(lowering, case))
     ]
 
 

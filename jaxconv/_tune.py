@@ -137,7 +137,7 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
         key = _plan.case_key(found.case, platform)
         if key in winners or found.case.spec.lowering is not None:
             continue
-        names = _plan.candidates(found.case)
+        names = _plan.candidates(found.case, platform)
         times[key] = {name: _seconds(found, name, repeats) for name in names}
         winners[key] = min(times[key], key=times[key].__getitem__)
     return Tuning(tuple(sorted(winners.items())), times)
