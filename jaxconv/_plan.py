@@ -60,6 +60,24 @@ def _one_channel(case: Case) -> bool:
     return _channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
 
 
+def _narrow_groups(case: Case) -> bool:
+    """Few channels in a group; fewer with a stride, and where channels come last.
+
+    XLA then reads across the layout, which it does well in a sum of few products only.
+    """
+    g, (_, c, o) = case.geometry, case.sizes
+    first, most = case.spec.layout == "channels_first", max(c, o)
+    if case.groups == 1:
+        return False
+    if case.role == "kernel":
+        few = 8 if g.ndim == 1 else 4 if first and max(g.stride) == 1 else 2
+        return most <= few and g.output[-1] >= 14
+    if first:
+        return most <= (8 if max(g.stride) == 1 else 4)
+    few = most <= 8 if case.role == "output" else most <= 2 and g.ndim <= 2
+    return few and g.taps * c <= 100
+
+
 def _worth_a_product(case: Case) -> bool:
     """Enough terms in each sum, or a single position."""
     g, (n, c, o) = case.geometry, case.sizes
@@ -164,6 +182,13 @@ RULES: tuple[Rule, ...] = (
         _worth_a_product,
         "windows apart: patch 16x16 input 92 to 5.2; 1x1 stride 2 18 to 11, kernel 41 "
         "to 8.5; 2x2 stride 2 96-192@56 5.7 to 3.4",
+    ),
+    Rule(
+        "narrow",
+        ("cpu",),
+        _narrow_groups,
+        "few channels in a group (Xeon): 8 of 8@1024 9.4/9.6/22 to 1.4/1.4/2.7; 32 of "
+        "8@28 47/47 to 4.2/4; 32 of 4@56 by grouped 14/12/22, here 2.7/2.8/8.6",
     ),
     Rule(
         "grouped",

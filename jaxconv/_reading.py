@@ -31,6 +31,7 @@ Side = Literal["lhs", "rhs", "out"]
 SIDES: tuple[Side, ...] = get_args(Side)
 LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")  # lowerings' first
 LHS, RHS, OUT = SIDES
+FEW = 8  # channels of a group that no matrix product is made of
 # Letters of lax's operands, in the order of ConvDimensionNumbers; each is in two.
 LAX_LETTERS: dict[Side, str] = {"lhs": "bi", "rhs": "oi", "out": "bo"}
 
@@ -159,9 +160,9 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
 
     Windows that do not overlap are a matter of reshaping and one product, so they come
     first; otherwise the kernel is the side with fewer elements, between equals rhs.
-    What computes a single channel, or windows apart, works in either layout: the one
-    that moves less.  The others work channels last, where a turned kernel meets their
-    own turning, and both cancel.
+    What computes groups of few channels, or windows apart, works in either layout: the
+    one that moves less.  The others work channels last, where a turned kernel meets
+    their own turning, and both cancel.
     """
     if any(0 in conv.shape(side) for side in SIDES):
         return None
@@ -169,7 +170,7 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
     if image is None:
         return None
     others: list[Side] = [side for side in (RHS, OUT, LHS) if side != image]
-    alone = conv.sizes(image)[conv.grouped(image)] == 1
+    few = _few_channels(conv, image)
     readings: list[tuple[tuple[int, ...], Reading]] = []
     for place, (kernel, positions) in enumerate((others, others[::-1])):
         overlap = _overlap(conv, kernel, positions)
@@ -181,7 +182,7 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
         }
         for layout in LAYOUTS:
             reading = _arranged(conv, side, layout, dtype, precision)
-            either = alone or not overlap
+            either = few or not overlap
             moved = reading.moved if either else LAYOUTS.index(layout)
             readings.append(((overlap, *taps, moved), reading))
     return min(readings, key=lambda entry: entry[0])[1]
@@ -205,6 +206,14 @@ def _single(conv: Convolution, side: Side) -> bool:
     """Whether a side, taken as the image, has one channel in each of several groups."""
     channels = conv.sizes(side)[conv.grouped(side)]
     return conv.groups > 1 and channels == 1 and side != "rhs"
+
+
+def _few_channels(conv: Convolution, image: Side) -> bool:
+    """A single channel of the image in a group, or few on every side."""
+    if conv.sizes(image)[conv.grouped(image)] == 1:
+        return True
+    most = max(conv.sizes(side)[conv.grouped(side)] for side in SIDES)
+    return conv.groups > 1 and most <= FEW
 
 
 def _overlap(conv: Convolution, kernel: Side, positions: Side) -> bool:

@@ -18,7 +18,7 @@ from benchmarks.workloads import Workload
 from cases import LAYOUTS, ROLES, Case, arrange, over_cases, over_roles
 from jaxconv import _plan, _spec
 from jaxconv._contract import contract
-from jaxconv._lowerings import LOWERINGS, _planes
+from jaxconv._lowerings import LOWERINGS, _planes, narrow
 from jaxconv._lowerings._base import _accepts
 from jaxconv._spec import OPERANDS
 from jaxconv._walk import contractions
@@ -107,7 +107,10 @@ PLANNED = {
         ("xla", "xla", "taps"),
     ),
     "grouped": Planned(
-        conv, (2, 12, 9, 8), (6, 4, 3, 2), {"groups": 3}, ("grouped",) * 3
+        conv, (2, 36, 9, 8), (18, 12, 3, 2), {"groups": 3}, ("grouped",) * 3
+    ),
+    "few channels in a group": Planned(
+        conv, (2, 12, 9, 18), (6, 4, 3, 2), {"groups": 3}, ("narrow",) * 3
     ),
     "few channels": Planned(
         *(conv_transpose, (2, 10, 7, 6), (10, 3, 3, 3)),
@@ -222,6 +225,12 @@ def is_product(case: _spec.Case, text: str) -> None:
     assert dots(text) == (1 if first and not few else case.groups)
 
 
+def is_narrow(case: _spec.Case, text: str) -> None:
+    assert not convolutions(text)
+    assert dots(text) == (case.geometry.taps if case.role == "kernel" else 0)
+    assert len(re.findall(r" multiply\(", text)) == narrow.terms(case)
+
+
 def is_grouped(case: _spec.Case, text: str) -> None:
     assert convolutions(text)
     assert "group_count" not in text
@@ -282,7 +291,7 @@ IS = {
     **{"shift": is_shift, "product": is_product, "grouped": is_grouped},
     **{"overlap_add": is_overlap_add, "polyphase": is_polyphase, "taps": is_taps},
     **{"rows": is_rows, "slices": is_slices, "exchange": is_exchange, "xla": is_xla},
-    "chunks": is_chunks,
+    **{"chunks": is_chunks, "narrow": is_narrow},
 }
 
 
@@ -348,7 +357,7 @@ def test_properties_over_the_table(case: Case, role: str) -> None:
             asked = described(case, role, layout, dtype)
             check_choice(asked)
             chosen.add(_plan.choose(asked, "cpu").lowering.name)
-        assert len(chosen) == 1
+        assert len(chosen) == 1 or chosen == {"narrow", "grouped"}
 
 
 @pytest.mark.parametrize("workload", KNOWN, ids=[w.name for w in KNOWN])
@@ -423,6 +432,10 @@ REFUSED = (
         Refused(name, "there is only one group", conv, *PLANE, {})
         for name in ("grouped", "batched", "einsum")
         if name in LOWERINGS
+    ),
+    Refused(
+        *("narrow", "it writes out at most 256 products, not 294"),
+        *(conv, (2, 14, 8, 9), (10, 7, 7, 6), {"groups": 2}),
     ),
     Refused("polyphase", "there is only one phase", conv_transpose, *TURNED, {}),
     Refused("overlap_add", "it does not take groups (2)", conv_transpose, *GROUPED),

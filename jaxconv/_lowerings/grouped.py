@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxconv._lowerings import overlap_add, rows, slices, taps, xla
+from jaxconv._lowerings import chunks, overlap_add, rows, slices, taps, xla
 from jaxconv._lowerings._base import DIRECT, Lowering
 from jaxconv._spec import Case, Role, Sizes, Spec
 
@@ -32,12 +32,12 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     groups = spec.groups
     merged = merge(spec, x.shape[-1] // groups, y.shape[-1] // groups)
-    dense = replace(spec, groups=1)
+    blocks, dense = groups // merged, replace(spec, groups=1)
+    sizes = Sizes(x.shape[0], x.shape[-1] // blocks, y.shape[-1] // blocks)
+    compute = _dense(Case(dense, sizes, x.dtype)).roles["kernel"]
     parts = [
-        _own(_dense(dense, x.shape[0]).roles["kernel"](a, b, dense), merged)
-        for a, b in zip(
-            _cut(x, groups // merged), _cut(y, groups // merged), strict=True
-        )
+        _own(compute(a, b, dense), merged)
+        for a, b in zip(_cut(x, blocks), _cut(y, blocks), strict=True)
     ]
     return jnp.concatenate(parts, axis=-1)
 
@@ -57,10 +57,11 @@ def _by_blocks(
     w: jax.Array,
     spec: Spec,
 ) -> jax.Array:
-    merged = merge(spec, w.shape[-2], w.shape[-1] // spec.groups)
-    blocks = spec.groups // merged
-    dense = replace(spec, groups=1)
-    compute = _dense(dense, image.shape[0]).roles[role]
+    c, o = w.shape[-2], w.shape[-1] // spec.groups
+    merged = merge(spec, c, o)
+    blocks, dense = spec.groups // merged, replace(spec, groups=1)
+    sizes = Sizes(image.shape[0], merged * c, merged * o)
+    compute = _dense(Case(dense, sizes, image.dtype)).roles[role]
     parts = [
         compute(part, _block_diagonal(kernel, merged), dense)
         for part, kernel in zip(_cut(image, blocks), _cut(w, blocks), strict=True)
@@ -68,12 +69,15 @@ def _by_blocks(
     return jnp.concatenate(parts, axis=-1)
 
 
-def _dense(spec: Spec, batch: int) -> Lowering:
+def _dense(block: Case) -> Lowering:
     """The way to compute a block: as fast as the dense case with these dimensions."""
-    module = {1: rows, 2: xla}.get(spec.ndim, slices)
-    if spec.role == "input" and max(spec.geometry.stride) > 1:
+    ndim = block.spec.ndim
+    module = {1: rows, 2: xla}.get(ndim, slices)
+    if block.role == "input" and max(block.geometry.stride) > 1:
         module = overlap_add
-    if spec.role == "kernel" and spec.ndim == 1 and batch < 16:
+    if block.role == "kernel" and ndim <= 2 and chunks.gains(block, 4):
+        module = chunks
+    elif block.role == "kernel" and ndim == 1 and block.sizes.n < 16:
         module = taps  # xla contracts the batch as if it were channels
     return module.LOWERING
 
@@ -124,7 +128,7 @@ def scratch(case: Case) -> int:
     block = case._replace(spec=replace(case.spec, groups=1), sizes=sizes)
     images = case.bytes("input") + case.bytes("output")
     kernels = 2 * merged * case.bytes("kernel")
-    return images + kernels + _dense(block.spec, n).scratch(block)
+    return images + kernels + _dense(block).scratch(block)
 
 
 LOWERING = Lowering(

@@ -10,7 +10,6 @@ this lowering is native: it takes the operands in the caller's layout.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -20,16 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxconv._geometry import Axis, Ints, read_extent, spread_extent
+from jaxconv._geometry import Ints, read_extent, spread_extent
 from jaxconv._lowerings._base import (
     Lowering,
     accumulator,
     frame,
     framed_bytes,
-    pad,
     summed_bytes,
 )
 from jaxconv._lowerings._images import LARGE, repeat, tap_weights, window
+from jaxconv._lowerings._phases import by_phases
 from jaxconv._lowerings._shift_kernel import kernel
 from jaxconv._spec import Case, Spec
 
@@ -57,10 +56,12 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     extents = [spread_extent(axis) for axis in g.axes]
     taps = tap_weights(w, spec)
 
+    def weigh(y: jax.Array, tap: Ints) -> jax.Array:
+        return y.astype(taps.dtype) * taps[tap]
+
     def images(y: jax.Array) -> jax.Array:
         if max(g.stride) > 1:
-            x = _by_phases(y, taps, [Phases(axis) for axis in g.axes], lead)
-            return _add_multiples(x, spec)
+            return _add_multiples(by_phases(y, g.axes, lead, weigh), spec)
         y, turned = frame(y, extents, lead), jnp.flip(taps, tuple(range(g.ndim)))
         return functools.reduce(operator.add, map(one_of, *_multiples(y, turned, spec)))
 
@@ -133,60 +134,6 @@ def _unrolled(
         return shifted.astype(taps.dtype) * taps[tap]
 
     return functools.reduce(operator.add, map(term, np.ndindex(taps.shape[:n])))
-
-
-class Phases:
-    """One axis of the result in phases: element m*s + r, for each residue r.
-
-    Counted from the first padding element (u = p*s + t*d), the taps that reach residue
-    r are those with t*d = r modulo s, and they read y[m - t*d // s].
-    """
-
-    def __init__(self, axis: Axis):
-        first = axis.lo // axis.s
-        self.stride, self.wanted = axis.s, axis.i
-        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
-        self.crop = axis.lo - first * axis.s
-        back = [t * axis.d // axis.s for t in range(axis.k)]
-        self.low = max(0, back[-1] - first)
-        self.high = max(0, first + self.size - axis.o)
-        self.taps: list[list[tuple[int, int]]] = [[] for _ in range(axis.s)]
-        for t, b in enumerate(back):
-            self.taps[t * axis.d % axis.s].append((t, first - b + self.low))
-
-
-def _by_phases(
-    y: jax.Array, taps: jax.Array, plans: list[Phases], lead: int
-) -> jax.Array:
-    y = pad(y, [p.low for p in plans], [p.high for p in plans], lead)
-    size = tuple(p.size for p in plans)
-    one = (1,) * len(plans)
-    shape = (*y.shape[:lead], *size, *y.shape[lead + len(plans) :])
-
-    def term(choice: tuple[tuple[int, int], ...]) -> jax.Array:
-        tap, start = zip(*choice, strict=True)
-        return window(y, start, size, one, lead).astype(taps.dtype) * taps[tap]
-
-    def phase(residue: Ints) -> jax.Array:
-        reach = [p.taps[r] for p, r in zip(plans, residue, strict=True)]
-        terms = list(map(term, itertools.product(*reach)))
-        return functools.reduce(operator.add, terms or [jnp.zeros(shape, taps.dtype)])
-
-    def stack(residue: Ints) -> jax.Array:
-        """Phases of the remaining axes, interleaved; one axis at each level."""
-        axis = len(residue)
-        if axis == len(plans):
-            return phase(residue)
-        parts = [stack((*residue, r)) for r in range(plans[axis].stride)]
-        if len(parts) == 1:
-            return parts[0]
-        out = jnp.stack(parts, axis=lead + axis + 1)
-        merged = list(parts[0].shape)
-        merged[lead + axis] *= len(parts)
-        return out.reshape(merged)
-
-    inside = (slice(p.crop, p.crop + p.wanted) for p in plans)
-    return stack(())[(*(slice(None),) * lead, *inside)]
 
 
 def refuse(case: Case) -> str | None:
