@@ -132,8 +132,11 @@ def test_refusals_and_scratch(role: str, case: Case) -> None:
         asked = described(case, role, np.float32)
         reason = lowering.refuse(asked)
         assert reason is None or (isinstance(reason, str) and reason)
-        if reason is None:
-            scratch = lowering.scratch(asked)
+        if reason is not None:
+            continue
+        for batch in (case.n, 0):
+            sizes = asked.sizes._replace(n=batch)
+            scratch = lowering.scratch(asked._replace(sizes=sizes))
             assert isinstance(scratch, int)
             assert scratch >= 0
 

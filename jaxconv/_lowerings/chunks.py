@@ -46,6 +46,7 @@ def split(batch: int, size: int, spec: Spec) -> Parts:
 
     XLA is twice as quick with a whole multiple of 8 images, or of 4, as with 9.
     """
+    batch = max(1, batch)
     image, positions = size // batch, spec.geometry.output
     longest = max(positions)
     if image <= PART or longest == 1:

@@ -87,7 +87,7 @@ def _sum_of_products(
         one = functools.partial(
             _sum_of_products, w=w, size=size, stride=stride, spec=spec
         )
-        return lax.map(lambda image: one(image[None])[0].astype(spec.dtype), x)
+        return lax.map(lambda image: one(image[None])[0], x)
     if looped:
         return _sum_in_a_loop(x, w, size, stride, spec)
     terms = (
@@ -166,19 +166,18 @@ def scratch(case: Case) -> int:
     if case.role == "kernel":
         return _kernel_scratch(case)
     image: Role = "output" if case.role == "input" else "input"
-    n, product = case.sizes.n, summed_bytes(case)
-    shifted = case.bytes(image) // math.prod(case.spec.space(image))
-    shifted *= math.prod(case.spec.space(case.role))
-    by_image, looped = _loops(n, product // n)
+    (n, c, o), product = case.sizes, summed_bytes(case)
+    positions = n * math.prod(case.spec.space(case.role))
+    shifted = positions * (o if case.role == "input" else c) * case.dtype.itemsize
     framed = framed_bytes(case, image)
+    by_image, looped = _loops(n, product // max(1, n))
     if looped:
-        images = n if by_image else 1
-        return framed + (shifted + 3 * product) // images + product
-    pairs = case.geometry.taps * max(shifted, product) + shifted + product
-    return framed + pairs
+        return framed + (shifted + 3 * product) // (n if by_image else 1) + product
+    return framed + case.geometry.taps * max(shifted, product) + shifted + product
 
 
 def _kernel_scratch(case: Case) -> int:
+    """In a loop both operands in order as well, y wide where no unit takes it short."""
     g, (n, c, _) = case.geometry, case.sizes
     framed, product = framed_bytes(case, "input"), 2 * summed_bytes(case)
     shifted = n * c * g.positions * accumulator(case.dtype).itemsize
