@@ -47,7 +47,7 @@ def split(batch: int, size: int, spec: Spec) -> Parts:
     XLA is twice as quick with a whole multiple of 8 images, or of 4, as with 9.
     """
     batch = max(1, batch)
-    image, positions = size // batch, spec.geometry.output
+    image, positions = max(1, size // batch), spec.geometry.output
     longest = max(positions)
     if image <= PART or longest == 1:
         most = min(batch, max(1, PART // image))
