@@ -8,10 +8,9 @@ cycles.  ``lax`` stands before "to", in its channels-first form.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 
+from jaxconv._rules import Rule
 from jaxconv._spec import Case
 
 GPU = ("cuda", "rocm")  # XLA has the same passes for cuDNN and for MIOpen
@@ -35,17 +34,15 @@ def _strided_kernel(case: Case) -> bool:
     return _in_floats(case) and strided and g.ndim > 1 and g.positions >= POSITIONS
 
 
-ACCELERATORS: tuple[
-    tuple[str, tuple[str, ...], Callable[[Case], bool], str, bool], ...
-] = (
-    (
+ACCELERATORS: tuple[Rule, ...] = (
+    Rule(
         "product",
         GPU,
         _one_position,
         "one position: 28x28x1 50-1@1 6.1e9 to 7.8e6 multiply-adds",
         True,
     ),
-    (
+    Rule(
         "cudnn",
         GPU,
         _in_floats,
@@ -55,7 +52,7 @@ ACCELERATORS: tuple[
         "to 1.3e8",
         False,
     ),
-    (
+    Rule(
         "stretch",
         TPU,
         _strided_kernel,
@@ -63,7 +60,7 @@ ACCELERATORS: tuple[
         "stride 2 256-512@56 39 to 17; not at 256@28, 23 to 82",
         False,
     ),
-    (
+    Rule(
         "mxu",
         TPU,
         _in_floats,

@@ -27,7 +27,15 @@ hypothesis.settings.load_profile("jaxconv")
 
 # The inner modules' annotations hold at run time too.  The public functions are left
 # out: they must refuse a wrong argument themselves, in their own words.
-INNER = ("_geometry", "_spec", "_contract", "_plan", "_reading", "_lowerings")
+INNER = (
+    "_geometry",
+    "_spec",
+    "_contract",
+    "_plan",
+    "_rules_cpu",
+    "_reading",
+    "_lowerings",
+)
 jaxtyping.install_import_hook(
     [f"jaxconv.{module}" for module in INNER], "beartype.beartype"
 )

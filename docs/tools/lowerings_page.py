@@ -26,7 +26,7 @@ A convolution has three operands, and leaving one of them open gives three roles
 of which has lowerings of its own. The plan picks one for every case, by the first rule
 that applies; `jaxconv.explain(fn, *args)` says which and why, and `implementation=`
 takes a name instead. This page is what
-[jaxconv/_plan.py](../jaxconv/_plan.py) and `jaxconv/_lowerings/` say themselves.
+[jaxconv/_rules_cpu.py](../jaxconv/_rules_cpu.py) and `jaxconv/_lowerings/` say.
 """
 MATRIX = """\
 ## What runs where
