@@ -15,7 +15,7 @@ from jaxconv._spec import Case
 
 GPU = ("cuda", "rocm")  # XLA has the same passes for cuDNN and for MIOpen
 TPU = ("tpu",)
-POSITIONS = 512  # of y, from which on it pays to slide it over x
+POSITIONS = 512  # from which on `stretch` and `lines` pay
 
 
 def _in_floats(case: Case) -> bool:
@@ -28,10 +28,26 @@ def _one_position(case: Case) -> bool:
     return _in_floats(case) and case.role == "input" and one
 
 
-def _strided_kernel(case: Case) -> bool:
-    g = case.geometry
+def _few_in_strided(case: Case) -> bool:
+    """The kernel's gradient over few channels, which are the window's then."""
+    g, (_, c, o) = case.geometry, case.sizes
     strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
-    return _in_floats(case) and strided and g.ndim > 1 and g.positions >= POSITIONS
+    few = c <= (32 if g.ndim == 2 else 16) and c < o and g.positions >= POSITIONS
+    return _in_floats(case) and strided and g.ndim > 1 and few
+
+
+def _thin_line(case: Case) -> bool:
+    """A long line of few channels in the result; of a kernel, few taps, long sums."""
+    g, (n, c, o) = case.geometry, case.sizes
+    if not _in_floats(case) or g.ndim != 1 or case.depthwise:
+        return False
+    if case.role == "kernel":
+        wide, few = max(c, o), g.taps <= 3 and n * g.positions >= 2**14
+    else:
+        wide = o if case.role == "output" else c
+        few = g.taps <= 9 and max(g.stride) == 1
+    length = case.spec.space("input" if case.role == "input" else "output")[0]
+    return few and length >= POSITIONS and 8 <= wide * case.groups <= 96
 
 
 ACCELERATORS: tuple[Rule, ...] = (
@@ -55,9 +71,17 @@ ACCELERATORS: tuple[Rule, ...] = (
     Rule(
         "stretch",
         TPU,
-        _strided_kernel,
-        "strided kernel gradients: 3x3 stride 2 128@56 31 to 25 thousand cycles; 1x1 "
-        "stride 2 256-512@56 39 to 17; not at 256@28, 23 to 82",
+        _few_in_strided,
+        "strided kernel gradients of few channels: 4x4 stride 2 32-64@64 38 to 27 "
+        "thousand cycles; 3x3x3 16-32@32 190 to 62; not at 64-64@56, 29 to 48",
+        False,
+    ),
+    Rule(
+        "lines",
+        TPU,
+        _thin_line,
+        "long lines of few channels: k 3, 64@1024 112 to 54 thousand cycles, kernel 48 "
+        "to 32; 8 groups of 8 185 to 56; not 128@1024 (46 to 48) nor 32@50 (13 to 17)",
         False,
     ),
     Rule(

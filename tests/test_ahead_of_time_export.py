@@ -52,6 +52,25 @@ def test_each_platform_has_its_own_lowerings() -> None:
     assert text.count('"stablehlo.case"(') >= 3
 
 
+def test_a_line_of_few_channels_on_a_tpu() -> None:
+    shapes = [jax.ShapeDtypeStruct(v, np.float32) for v in ((16, 32, 1025), (48, 8, 2))]
+
+    def step(x: Any, kernel: Any) -> Any:
+        def loss(x: Any, kernel: Any) -> jax.Array:
+            y = jaxconv.conv(x, kernel, groups=4)
+            return (y * y).sum()
+
+        return jax.grad(loss, (0, 1))(x, kernel)
+
+    traced = jax.jit(step).trace(*shapes).lower(lowering_platforms=("tpu",))
+    roles = ("output", "input", "kernel")
+    found = scopes(traced.as_text(debug_info=True))
+    assert found == {f"{role}.lines" for role in roles}
+    hlo = traced.as_text(dialect="hlo")
+    assert "convolution(" not in hlo
+    assert hlo.count(" dot(") == 3 * 2  # roles, taps
+
+
 def test_an_exported_module_runs_here(rng: np.random.Generator) -> None:
     x = jnp.asarray(rng.standard_normal(X), np.float32)
     kernel = jnp.asarray(rng.standard_normal(KERNEL), np.float32)
@@ -114,4 +133,10 @@ def test_blocks_of_groups_channels_first(
 
 def test_rules_of_other_platforms_say_what_they_rest_on() -> None:
     rules = [rule for rule in _plan.RULES if "cpu" not in rule.platforms]
-    assert {rule.name for rule in rules} == {"product", "cudnn", "stretch", "mxu"}
+    assert {rule.name for rule in rules} == {
+        "product",
+        "cudnn",
+        "lines",
+        "stretch",
+        "mxu",
+    }

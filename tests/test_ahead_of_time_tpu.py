@@ -6,6 +6,7 @@ estimates: good for ranking forms, not for promises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -40,12 +41,14 @@ def compiled(kind: str, cell: Callable[..., Any], *shapes: Shape) -> tpu.Program
 # Cycles -------------------------------------------------------------------------------
 
 GROUPED = row("grouped g32 3x3 256@28", 8, (28, 28), 256, 256, 3, 1, 1, 1, 32)
+LINE = row("grouped 1d g8 k3 d4 64@1024", 32, 1024, 64, 64, 3, 1, 4, 4, 8)
 OTHERS = (
     row("dense 3x3 64-128@28", 8, (28, 28), 64, 128, 3, 1, 1),
     row("dense 3x3 s2 128@48", 4, (48, 48), 128, 128, 3, 2, 1),
     row("depthwise 3x3 s2 96@28", 8, (28, 28), 96, 96, 3, 2, 1, 1, 96),
     row("transposed dcgan 4x4 s2 64-32@32", 4, (32, 32), 64, 32, 4, 2, 1),
     row("1d k5 128@512", 16, 512, 128, 128, 5, 1, 2),
+    row("1d k3 48-64@1024", 16, 1024, 48, 64, 3, 1, 1),
 )
 ROLES = ("forward", "input", "kernel")
 
@@ -73,6 +76,28 @@ def test_narrow_groups_take_a_third_of_the_cycles(role: str, kind: str) -> None:
     """Of lax's, and half of them for the kernel's gradient."""
     ours, lax = cycles(kind, GROUPED, role)
     assert ours * (2 if role == "kernel" else 3) <= lax
+
+
+@over_kinds
+@pytest.mark.parametrize("role", ROLES)
+def test_a_line_of_few_channels_is_not_turned_around(role: str, kind: str) -> None:
+    """XLA's convolution takes two passes over the line for it, `lines` none."""
+    shapes = LINE.shapes.values()
+    ours = compiled(kind, jaxconv_cell(LINE, role), *shapes)
+    lax = compiled(kind, lax_cell(LINE, role), *shapes)
+    assert 3 * ours.cycles <= lax.cycles
+    line = r"= bf16\[32,64,1024\]\S* copy\(%x"
+    assert not re.search(line, ours.text)
+    assert "lines" in ours.text  # its scope
+
+
+@over_kinds
+def test_a_pass_without_an_estimate_is_charged(kind: str) -> None:
+    """As the cheapest one over as many bytes."""
+    reversal = compiled(kind, lambda x: x[::-1], (512, 2048))
+    cheapest = compiled(kind, lambda x: x + 1, (512, 2048))
+    assert (reversal.uncounted, cheapest.uncounted) == (2 * 512 * 2048, 0)
+    assert 0.9 * cheapest.cycles <= reversal.cycles <= cheapest.cycles
 
 
 # Compiles at all ----------------------------------------------------------------------

@@ -29,7 +29,7 @@ from test_lowerings import CANONICAL, LOOPS, convolutions, labels
 ELSEWHERE = {
     "cuda": ("cudnn", "product", "xla"),
     "rocm": ("cudnn", "product", "xla"),
-    "tpu": ("mxu", "stretch", "xla"),
+    "tpu": ("lines", "mxu", "stretch", "xla"),
     "default": ("xla",),
 }
 
@@ -460,6 +460,11 @@ REFUSED = (
     Refused("chunks", "does not compute the role 'output'", conv, *PLANE, {}),
     Refused("exchange", "does not compute the role 'output'", conv, *PLANE, {}),
     Refused("stretch", "does not compute the role 'output'", conv, *PLANE, {}),
+    Refused("lines", "it needs one spatial dimension, not 2", conv, *PLANE, {}),
+    Refused(
+        *("lines", "the input role needs stride 1", conv_transpose),
+        *((2, 4, 9), (4, 6, 3), {"stride": 2}),
+    ),
     *(
         Refused(
             *(name, "gives the products of int32 no transpose", conv_transpose),

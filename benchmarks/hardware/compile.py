@@ -144,6 +144,7 @@ def _tpu_cell(
     entries = {
         peer: {
             "cycles": program.cycles,
+            "uncounted_bytes": program.uncounted,
             "emitters": list(program.emitters),
             "temporary_bytes": program.temporary,
         }

@@ -14,13 +14,11 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxconv._geometry import Extent, read_extent, spread_extent
-from jaxconv._lowerings import xla
+from jaxconv._lowerings import _blocks, xla
 from jaxconv._lowerings._base import (
-    DIRECT,
     Lowering,
     cut,
     flip,
@@ -37,17 +35,15 @@ from jaxconv._lowerings._native import (
 )
 from jaxconv._spec import Case, Spec
 
-WIDTH = 128  # channels of a block, where there are as many
-
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
         return jnp.zeros(spec.result_shape(x.shape, w.shape), x.dtype)
-    merged, axes = _merged(x, w, spec), kernel_axes(spec)
+    merged, axes = _blocks.merged(x, w, spec), kernel_axes(spec)
     if merged > 1:
-        w = _widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+        w = _blocks.widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
         axes = kernel_axes(replace(spec, layout="channels_last"))
     return convolve(
         cut(x, extents, spec.lead),
@@ -68,14 +64,14 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     extents = [spread_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
         return jnp.zeros(spec.result_shape(y.shape, w.shape), y.dtype)
-    merged = _merged(y, w, spec)
+    merged = _blocks.merged(y, w, spec)
     o, c, *window = kernel_axes(spec)
     axes = (c, o, *window)
     if spec.groups == 1:
         w = lax.rev(w, window)
     else:
         w = flip(swap_channels(w.transpose(spec.to_last("kernel")), spec.groups))
-        w = _widen(w, spec.groups, merged)
+        w = _blocks.widen(w, spec.groups, merged)
         axes = kernel_axes(replace(spec, layout="channels_last"))
     y, steps = _spread(cut(y, extents, spec.lead), extents, spec)
     return convolve(
@@ -115,67 +111,18 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     extents = [read_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
         return jnp.zeros(spec.result_shape(x.shape, y.shape), x.dtype)
-    merged = _merged(x, y, spec)
+    merged = _blocks.merged(x, y, spec)
     blocks = replace(spec, groups=spec.groups // merged)
     x = cut(x, extents, spec.lead)
     w = kernel_gradient(x, y, extents, blocks, g.stride, g.dilation)
     if merged == 1:
         return w
-    w = _narrow(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+    w = _blocks.narrow(w.transpose(spec.to_last("kernel")), spec.groups, merged)
     return w.transpose(spec.from_last("kernel"))
 
 
-def _merged(a: jax.Array, b: jax.Array, spec: Spec) -> int:
-    sizes = spec.sizes(a.shape, b.shape)
-    return merge(spec, sizes.c, sizes.o)
-
-
-def merge(spec: Spec, c: int, o: int) -> int:
-    """How many groups make a block: the least divisor of them that is wide enough.
-
-    Wide enough are the channels of the result and the sums' terms; of a kernel's
-    gradient, either operand's channels.
-    """
-    groups, taps = spec.groups, spec.geometry.taps
-    if c == 1 or o == 1 or spec.lowering == DIRECT:
-        return 1
-    width = {
-        "output": min(o, c * taps),
-        "input": min(c, o * taps),
-        "kernel": max(c, o),
-    }[spec.role]
-    divisors = (m for m in range(1, groups + 1) if groups % m == 0)
-    return next((m for m in divisors if m * width >= WIDTH), groups)
-
-
-def _widen(w: jax.Array, groups: int, merged: int) -> jax.Array:
-    """(*window, c, (g, o)) as (*window, (m, c), (g, o)), g standing for (g/m, m)."""
-    if merged == 1:
-        return w
-    *window, c, o = w.shape
-    # Repeated and masked in two axes: with more, a TPU would fill most of a register.
-    shape = (*window, merged, c, o)
-    wide = jnp.broadcast_to(w[..., None, :, :], shape).reshape(*window, merged * c, o)
-    return jnp.where(_same_group(c, o, groups, merged), wide, jnp.zeros((), w.dtype))
-
-
-def _narrow(w: jax.Array, groups: int, merged: int) -> jax.Array:
-    """The inverse: of (m, c) the channels of the own group."""
-    *window, c, o = w.shape
-    mask = _same_group(c // merged, o, groups, merged)
-    own = jnp.where(mask, w, jnp.zeros((), w.dtype))
-    # One term of each sum is not zero, so that nothing is lost in 16 bits.
-    return own.reshape(*window, merged, c // merged, o).sum(-3, dtype=w.dtype)
-
-
-def _same_group(c: int, o: int, groups: int, merged: int) -> jax.Array:
-    """((m, c), (g, o)): whether both are of the same group of a block."""
-    rows, columns = (lax.broadcasted_iota(np.int32, (merged * c, o), i) for i in (0, 1))
-    return rows // c == columns // (o // groups) % merged
-
-
 def spreads(case: Case) -> str | None:
-    merged = merge(case.spec, case.sizes.c, case.sizes.o)
+    merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
     if case.role == "kernel" and merged == case.groups:
         return None  # one dense gradient, of which the groups' own part is taken
     if case.role == "kernel" or merged == 1:
@@ -185,7 +132,7 @@ def spreads(case: Case) -> str | None:
 
 def scratch(case: Case) -> int:
     """What is cut off, spread or put in order first, and the wide kernel twice."""
-    merged = merge(case.spec, case.sizes.c, case.sizes.o)
+    merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
     image = framed_bytes(case, "output" if case.role == "input" else "input")
     other = case.bytes("output") if case.role == "kernel" else 0
     kernels = 2 * merged * case.bytes("kernel")

@@ -13,29 +13,30 @@ from jax import lax
 
 from jaxconv._geometry import Axis, spread_extent
 from jaxconv._lowerings._base import Lowering, cut, framed_bytes, widened_bytes
-from jaxconv._lowerings._native import convolve
+from jaxconv._lowerings._native import convolve, image_axes, kernel_axes
 from jaxconv._spec import Case, Spec
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """The far tap reads the stretched y from lo - d(k-1) on, as the input role does."""
-    g, n = spec.geometry, spec.ndim
+    g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
-        return jnp.zeros((*g.kernel, x.shape[-1], y.shape[-1]), x.dtype)
-    traded = (n + 1, 0, *range(1, n + 1))
+        return jnp.zeros(spec.result_shape(x.shape, y.shape), x.dtype)
+    n, channel, *space = image_axes(spec, "input")
+    taps = kernel_axes(spec)
     out = convolve(
-        cut(y, extents),
+        cut(y, extents, spec.lead),
         x,
         extents,
         spec,
-        traded,
-        traded,
-        (n + 1, n, *range(n)),
+        (channel, n, *space),
+        (channel, n, *space),
+        taps,
         window_strides=g.dilation,
         lhs_dilation=g.stride,
     )
-    return lax.rev(out, tuple(range(n)))
+    return lax.rev(out, taps[2:])
 
 
 def _swapped_wrongly(axis: Axis) -> bool:
@@ -71,4 +72,5 @@ LOWERING = Lowering(
     refuse,
     scratch,
     spreads=spreads,
+    native=True,
 )
