@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import pytest
 
-import jaxconv
 from benchmarks.hardware import gpu
 from benchmarks.peers import jaxconv_cell, lax_cell
 from benchmarks.table import WORKLOADS
 from benchmarks.workloads import Workload
+from test_export import OPS, value_and_gradients, with_batch
 
 pytestmark = pytest.mark.hardware
 
@@ -125,28 +125,8 @@ def test_volumes_are_not_put_in_order(h200: Any) -> None:
         assert " transpose(" not in ours.text
 
 
-OPERATIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
-    "conv": (jaxconv.conv, ((2, 6, 9, 8), (10, 3, 3, 2)), {"groups": 2, "stride": 2}),
-    "circular": (
-        jaxconv.conv_transpose,
-        ((2, 6, 9, 8), (6, 5, 3, 4)),
-        {"padding": 1, "padding_mode": "circular"},
-    ),
-    "depthwise": (jaxconv.depthwise_conv, ((2, 6, 9, 8), (6, 1, 3, 2)), {}),
-    "unfold": (
-        lambda x, w, **options: jaxconv.unfold(x, (3, 2), **options) * w.sum(),
-        ((2, 6, 9, 8), (3, 2)),
-        {"stride": 2},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", OPS)
 def test_public_operations_compile_with_gradients(name: str, h200: Any) -> None:
-    function, shapes, options = OPERATIONS[name]
-
-    def loss(x: Any, w: Any) -> Any:
-        return (function(x, w, **options) ** 2).sum()
-
+    step, shapes = value_and_gradients(name), with_batch(name, 3)
     for dtype in ("float32", "bfloat16"):
-        gpu.compile_for(h200, jax.value_and_grad(loss, (0, 1)), shapes, dtype)
+        gpu.compile_for(h200, step, shapes, dtype)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ import jaxconv
 from benchmarks.hardware import tpu
 from benchmarks.peers import jaxconv_cell, lax_cell
 from benchmarks.workloads import workload as row
+from test_export import OPS, value_and_gradients, with_batch
 
 pytestmark = [
     pytest.mark.hardware,
@@ -103,52 +105,22 @@ def test_a_pass_without_an_estimate_is_charged(kind: str) -> None:
 # Compiles at all ----------------------------------------------------------------------
 
 
-class Operation(NamedTuple):
-    call: Callable[..., Any]
-    x: Shape
-    kernel: Shape
-
-    def loss(self, x: Any, kernel: Any) -> Any:
-        return (self.call(x, kernel) ** 2).sum()
-
-
-def with_options(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    return lambda x, kernel: function(x, kernel, **options)
-
-
-OPERATIONS = {
-    "conv": Operation(
-        with_options(jaxconv.conv, stride=2, dilation=(1, 2), padding=1, groups=2),
-        *((2, 6, 9, 8), (10, 3, 3, 2)),
-    ),
-    "conv_transpose": Operation(
-        with_options(jaxconv.conv_transpose, stride=3, padding_mode="circular"),
-        *((2, 6, 9), (6, 5, 4)),
-    ),
-    "depthwise_conv": Operation(
-        with_options(jaxconv.depthwise_conv, padding=1),
-        (2, 6, 5, 4, 7),
-        (12, 1, 3, 2, 1),
-    ),
-    "pointwise_conv": Operation(jaxconv.pointwise_conv, (2, 6, 9, 8), (5, 6, 1, 1)),
-    "unfold and fold": Operation(
-        lambda x, kernel: jaxconv.fold(
-            jaxconv.unfold(x, (3, 2)) * kernel, (9, 8), (3, 2)
-        ),
-        *((2, 6, 9, 8), (1, 36, 49)),
-    ),
-    "vmap": Operation(
-        jax.vmap(with_options(jaxconv.conv, padding=2)), (3, 2, 6, 9), (3, 10, 6, 3)
-    ),
-}
+@over_kinds
+@pytest.mark.parametrize("name", OPS)
+def test_public_operations_compile_with_gradients(name: str, kind: str) -> None:
+    where = SingleDeviceSharding(tpu.devices(kind)[0])
+    step, shapes = value_and_gradients(name), with_batch(name, 3)
+    for dtype in ("float32", "bfloat16"):
+        assert tpu.compile_for(where, step, shapes, dtype).cycles > 0
 
 
 @over_kinds
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_public_operations_compile_with_gradients(name: str, kind: str) -> None:
-    operation = OPERATIONS[name]
-    step = jax.value_and_grad(operation.loss, (0, 1))
-    assert compiled(kind, step, operation.x, operation.kernel).cycles > 0
+def test_examples_with_kernels_of_their_own_compile(kind: str) -> None:
+    def loss(x: Any, kernel: Any) -> Any:
+        return (jax.vmap(partial(jaxconv.conv, padding=2))(x, kernel) ** 2).sum()
+
+    step = jax.value_and_grad(loss, (0, 1))
+    assert compiled(kind, step, (3, 2, 6, 9), (3, 10, 6, 3)).cycles > 0
 
 
 # Sharding -----------------------------------------------------------------------------

@@ -66,32 +66,32 @@ OPS: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
 }  # fmt: skip
 
 
-def arrays(name: str, batch: int, rng: np.random.Generator) -> list[Any]:
-    shapes = [[batch if v == "n" else v for v in shape] for shape in OPS[name][1]]
-    return [jnp.asarray(rng.uniform(size=shape)) for shape in shapes]
+def value_and_gradients(name: str) -> Callable[..., Any]:
+    fn, shapes = OPS[name]
+
+    def loss(*v: Any) -> Any:
+        return jnp.sin(fn(*v)).sum()
+
+    return jax.value_and_grad(loss, tuple(range(len(shapes))))
+
+
+def with_batch(name: str, batch: Any) -> list[tuple[Any, ...]]:
+    return [tuple(batch if v == "n" else v for v in shape) for shape in OPS[name][1]]
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_exported(
     name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fn, shapes = OPS[name]
-
-    def loss(*v: Any) -> Any:
-        return jnp.sin(fn(*v)).sum()
-
-    run = jax.value_and_grad(loss, tuple(range(len(shapes))))
+    run = value_and_gradients(name)
     (n,) = export.symbolic_shape("n")
-    any_batch = [
-        jax.ShapeDtypeStruct([n if v == "n" else v for v in shape], np.float64)
-        for shape in shapes
-    ]
+    any_batch = [jax.ShapeDtypeStruct(v, np.float64) for v in with_batch(name, n)]
     # A size that is a symbol is no int, which only the tests' own type check minds.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     made = export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))(*any_batch)
     again = export.deserialize(made.serialize())
     assert again.platforms == ("cpu", "cuda", "tpu")
-    v = arrays(name, 3, rng)
+    v = [jnp.asarray(rng.uniform(size=shape)) for shape in with_batch(name, 3)]
     found, wanted = (jax.tree.leaves(f(*v)) for f in (again.call, jax.jit(run)))
     for got, want in zip(found, wanted, strict=True):
         close(got, want, 200, np.float64)
