@@ -136,13 +136,16 @@ def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
             LETTERS[spec.role]
         )
         (letter,) = shared
+    place = _place(spec, spec.role, letter)
     first, second = (
         v if dim is None else _join(v, dim, _place(spec, operand, letter))
         for v, dim, operand in zip(args, dims, spec.operands, strict=True)
     )
-    groups = spec.groups * (size if letter is None else 1)
-    out = contract(first, second, replace(spec, groups=groups, sharding=None))
-    return _part(out, size, _place(spec, spec.role, letter)), 0
+    spec = replace(spec, sharding=None)
+    if letter is None:
+        spec = replace(spec, groups=spec.groups * size, mapped=True)
+    out = contract(first, second, spec)
+    return _part(out, size, place), 0
 
 
 def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:

@@ -66,6 +66,7 @@ class Spec:
     precision: Any = None
     lowering: str | None = None
     sharding: Any = None  # the result's, where the transpose rules know it
+    mapped: bool = False  # whether some of the groups are examples, made so by vmap
 
     @property
     def operands(self) -> tuple[Role, Role]:

@@ -109,12 +109,15 @@ def test_a_symbolic_batch_keeps_the_platform(platform: str, name: str) -> None:
     }
 
 
-@pytest.mark.parametrize(("groups", "c", "o"), [(8, 24, 32), (1, 5, 6), (7, 1, 2)])
+@pytest.mark.parametrize(
+    ("groups", "c", "o", "blocks"),
+    [(32, 16, 16, 4), (8, 24, 32, 1), (3, 9, 128, 3), (1, 5, 6, 1), (7, 1, 2, 7)],
+)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_blocks_of_groups_channels_first(
-    groups: int, c: int, o: int, stride: int, rng: np.random.Generator
+    groups: int, c: int, o: int, blocks: int, stride: int, rng: np.random.Generator
 ) -> None:
-    """The tables' cases have few groups, so that one block holds them; here two do."""
+    """The tables' cases have few groups, so that one block holds them."""
     x = jnp.asarray(rng.standard_normal((2, groups * c, 7, 6)), np.float32)
     kernel = jnp.asarray(rng.standard_normal((groups * o, c, 3, 2)), np.float32)
     options = {"groups": groups, "padding": 1, "stride": stride}
@@ -131,9 +134,20 @@ def test_blocks_of_groups_channels_first(
         scale = float(np.abs(wanted).max())
         np.testing.assert_allclose(out, wanted, rtol=0, atol=5e-5 * scale)
     hlo = jax.jit(lambda *v: run(*v, "mxu")).lower(x, kernel).as_text(dialect="hlo")
-    blocks = {8: 2, 1: None, 7: 7}[groups]
-    assert ("feature_group_count" in hlo) == (blocks is not None)
-    assert blocks is None or f"feature_group_count={blocks}" in hlo
+    assert re.findall(r"feature_group_count=(\d+)", hlo) == [str(blocks)] * (blocks > 1)
+
+
+def test_examples_are_not_merged(rng: np.random.Generator) -> None:
+    """Groups that vmap made: XLA lays them out in a way of its own."""
+    x = jnp.asarray(rng.standard_normal((5, 2, 8, 7, 6)), np.float32)
+    kernel = jnp.asarray(rng.standard_normal((5, 6, 4, 3, 2)), np.float32)
+
+    def run(name: str) -> Any:
+        return jax.vmap(lambda *v: jaxconv.conv(*v, groups=2, implementation=name))
+
+    close(run("mxu")(x, kernel), run("window")(x, kernel), 4 * 6, np.float32)
+    hlo = jax.jit(run("mxu")).lower(x, kernel).as_text(dialect="hlo")
+    assert "feature_group_count=10" in hlo
 
 
 def test_rules_of_other_platforms_say_what_they_rest_on() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxconv._lowerings._base import DIRECT
 from jaxconv._spec import Spec
 
-WIDTH = 128  # channels of a block, where there are as many
+TILE = 128  # channels that the unit takes at once, in and out
 
 
 def merged(a: jax.Array, b: jax.Array, spec: Spec) -> int:
@@ -22,21 +22,27 @@ def merged(a: jax.Array, b: jax.Array, spec: Spec) -> int:
 
 
 def merge(spec: Spec, c: int, o: int) -> int:
-    """How many groups make a block: the least divisor of them that is wide enough.
+    """How many groups make a block: what costs the unit the fewest tiles.
 
-    Wide enough are the channels of the result and the sums' terms; of a kernel's
-    gradient, either operand's channels.
+    One block of all groups needs no axis of blocks, and groups that fill tiles are
+    quick in XLA as they are.  Any other blocks are laid out anew before and after,
+    which costs about as much as the tiles, or twice that where the result does not fill
+    them.  Examples that `vmap` made groups of are laid out anew anyway: never merged.
     """
     groups, taps = spec.groups, spec.geometry.taps
-    if c == 1 or o == 1 or spec.lowering == DIRECT:
+    if spec.mapped or spec.lowering == DIRECT or 1 in (c, o):
         return 1
-    width = {
-        "output": min(o, c * taps),
-        "input": min(c, o * taps),
-        "kernel": max(c, o),
-    }[spec.role]
-    divisors = (m for m in range(1, groups + 1) if groups % m == 0)
-    return next((m for m in divisors if m * width >= WIDTH), groups)
+    made = {"output": o, "input": c, "kernel": max(c, o)}[spec.role]
+
+    def price(m: int) -> tuple[int, int]:
+        """And of equal ones the form of XLA first, then the single block."""
+        tiles = groups // m * -(-m * c // TILE) * -(-m * o // TILE)
+        full = taps > 1 and m * made % TILE == 0
+        if m == groups:
+            return tiles, 1
+        return (tiles, 0) if m == 1 and full else (tiles * (2 if full else 3), 2)
+
+    return min((m for m in range(1, groups + 1) if groups % m == 0), key=price)
 
 
 def widen(w: jax.Array, groups: int, merged: int) -> jax.Array:

@@ -3,8 +3,8 @@
 XLA has fast kernels there for dense and for depthwise convolutions, dilated ones and
 both gradients included, and they get them as lax would: in the caller's layout, of
 which it makes its own.  Groups of few channels become one more spatial axis in XLA, of
-which most is zeros.  Neighbouring groups merged into a block of about 128 channels,
-with zeros in the kernel between them, waste less.
+which most is zeros.  Neighbouring groups merged into blocks, with zeros in the
+kernel between them, waste less.
 """
 
 from __future__ import annotations
