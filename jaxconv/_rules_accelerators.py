@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from jaxconv._lowerings._base import summed_bytes
 from jaxconv._rules import Rule
 from jaxconv._spec import Case
 
 GPU = ("cuda", "rocm")  # XLA has the same passes for cuDNN and for MIOpen
 TPU = ("tpu",)
 POSITIONS = 512  # from which on `stretch` and `lines` pay
+LANES = 128  # of a register
+SUMMED = 2**25  # bytes that stay on the chip from one product to the next
 
 
 def _in_floats(case: Case) -> bool:
@@ -37,27 +40,44 @@ def _few_in_strided(case: Case) -> bool:
 
 
 def _thin_line(case: Case) -> bool:
-    """A long line, stride 1, few channels in the result and not too many taps."""
+    """A long line with few channels in the result."""
     g, (_, c, o) = case.geometry, case.sizes
-    if case.role == "kernel" or max(g.stride) > 1 or g.taps > 9:
+    if case.role == "kernel" or not _a_few_products(case):
         return False
     made, length = (o, g.output) if case.role == "output" else (c, g.input)
-    return _thin(case, made) and length[0] >= POSITIONS
+    return g.ndim == 1 and _thin(case, made, 96) and length[0] >= POSITIONS
+
+
+def _thin_image(case: Case) -> bool:
+    """The same of an image, whose lines fill a register and have fewer channels yet."""
+    g, (_, c, o) = case.geometry, case.sizes
+    if case.role == "kernel" or not _a_few_products(case):
+        return False
+    read, made = (c, o) if case.role == "output" else (o, c)
+    few = _thin(case, made, 48) and read * case.groups <= 64
+    return g.ndim == 2 and few and min(g.input[-1], g.output[-1]) >= LANES
 
 
 def _thin_line_kernel(case: Case) -> bool:
-    """Of few channels and taps, from sums that are long; not of a batch unknown yet."""
+    """Of few channels and taps, from sums that are long."""
     g, (n, c, o) = case.geometry, case.sizes
-    if case.role != "kernel" or g.taps > 3 or type(n) is not int:
+    if case.role != "kernel" or g.taps > 3 or type(n) is not int:  # symbolic
         return False
     long = n * g.positions >= 2**14 and g.positions >= POSITIONS
-    return _thin(case, max(c, o)) and long
+    return g.ndim == 1 and _thin(case, max(c, o), 96) and long
 
 
-def _thin(case: Case, channels: int) -> bool:
-    few = 8 <= channels * case.groups <= 96
-    plain = not case.depthwise and not case.spec.mapped
-    return _in_floats(case) and case.spec.ndim == 1 and few and plain
+def _a_few_products(case: Case) -> bool:
+    """Not in memory, each time, what is added up; nor of a batch unknown yet."""
+    g = case.geometry
+    if max(g.stride) > 1 or g.taps > 9 or type(case.sizes.n) is not int:
+        return False
+    return summed_bytes(case) <= SUMMED
+
+
+def _thin(case: Case, channels: int, most: int) -> bool:
+    few = 8 <= channels * case.groups <= most
+    return _in_floats(case) and few and not (case.depthwise or case.spec.mapped)
 
 
 ACCELERATORS: tuple[Rule, ...] = (
@@ -92,6 +112,14 @@ ACCELERATORS: tuple[Rule, ...] = (
         _thin_line,
         "long lines of few channels: k 3, 64@1024 112 to 54 thousand cycles; 8 groups "
         "of 8 185 to 58; not 128@1024, 46 to 48, nor 32@50, 13 to 17",
+        False,
+    ),
+    Rule(
+        "lines",
+        TPU,
+        _thin_image,
+        "wide images of few channels: 3x3 64-32@128 508 to 177 thousand cycles; "
+        "24@224 511 to 166; 8@128 416 to 69; not 64@64, 119 to 126, nor 8 of 32@512",
         False,
     ),
     Rule(

@@ -1,9 +1,9 @@
-"""``lines``: along one axis, one product of all channels per tap, on a matrix unit.
+"""``lines``: one product of all channels per tap, in the layout that the lines have.
 
-A TPU keeps whichever of channels and positions is longer along its registers.  XLA's
-convolutions want the channels there, and turn a line of few channels around before and
-after.  Products of its shifted slices take it as it lies.  All groups make one block
-(`_blocks`).
+A TPU keeps whichever is longer along its registers, the channels or the last axis.
+XLA's convolutions want the channels there, and turn long lines of few channels around
+before and after.  Products of their shifted slices take them as they lie.  All groups
+make one block (`_blocks`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import operator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxconv._geometry import read_extent, spread_extent
@@ -28,6 +29,8 @@ from jaxconv._lowerings._base import (
 )
 from jaxconv._lowerings._images import window
 from jaxconv._spec import Case, Role, Spec
+
+TAPS = 256  # beyond which it takes too long to compile
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -47,34 +50,35 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """Of the dense gradient, what lies within the groups."""
     g = spec.geometry
     x = frame(x, [read_extent(axis) for axis in g.axes], spec.lead)
-    positions = (0, spec.lead)  # batch and space
-    products = [
-        _dot(part, y, (positions, positions), spec)
-        for part in _parts(x, g.output[0], spec)
-    ]
-    w = _blocks.narrow(jnp.stack(products), spec.groups, spec.groups)
+    positions = (0, *range(spec.lead, spec.lead + spec.ndim))  # batch and space
+    products = [_dot(part, y, (positions, positions), spec) for part in _parts(x, spec)]
+    w = jnp.stack(products).reshape(*g.kernel, *products[0].shape)
+    w = _blocks.narrow(w, spec.groups, spec.groups)
     return w.transpose(spec.from_last("kernel"))
 
 
 def _sum_of_products(v: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """As (n, positions, channels), and from there to the layout."""
+    """As (n, *space, channels), and from there to the layout."""
     w = _blocks.widen(w, spec.groups, spec.groups)
+    w = w.reshape(-1, *w.shape[-2:])
     channel = (spec.axis(spec.operands[0], "c" if spec.role == "output" else "o"),)
-    parts = _parts(v, spec.space(spec.role)[0], spec)
     terms = (
         _dot(part, tap, (channel, (0,)), spec)
-        for part, tap in zip(parts, w, strict=True)
+        for part, tap in zip(_parts(v, spec), w, strict=True)
     )
     total = functools.reduce(operator.add, terms)
     return total.transpose(spec.from_last(spec.role))
 
 
-def _parts(v: jax.Array, size: int, spec: Spec) -> list[jax.Array]:
+def _parts(v: jax.Array, spec: Spec) -> list[jax.Array]:
     """What each tap reads."""
-    (axis,) = spec.geometry.axes
-    return [
-        window(v, (t * axis.d,), (size,), (axis.s,), spec.lead) for t in range(axis.k)
-    ]
+    g = spec.geometry
+    size = g.input if spec.role == "input" else g.output
+    starts = (
+        tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
+        for tap in np.ndindex(g.kernel)
+    )
+    return [window(v, start, size, g.stride, spec.lead) for start in starts]
 
 
 def _dot(
@@ -93,8 +97,8 @@ def _dot(
 
 
 def refuse(case: Case) -> str | None:
-    if case.spec.ndim != 1:
-        return f"it needs one spatial dimension, not {case.spec.ndim}"
+    if case.geometry.taps > TAPS:
+        return f"it writes out at most {TAPS} products, not {case.geometry.taps}"
     if case.role == "input" and max(case.geometry.stride) > 1:
         return "the input role needs stride 1"
     return None
@@ -116,7 +120,7 @@ def spreads(case: Case) -> str | None:
 
 LOWERING = Lowering(
     "lines",
-    "along one axis, one product of all channels per tap",
+    "one product of all channels per tap, in the layout that the lines have",
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
