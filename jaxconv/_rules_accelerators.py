@@ -119,7 +119,7 @@ ACCELERATORS: tuple[Rule, ...] = (
         TPU,
         _thin_image,
         "wide images of few channels: 3x3 64-32@128 508 to 177 thousand cycles; "
-        "24@224 511 to 166; 8@128 416 to 69; not 64@64, 119 to 126, nor 8 of 32@512",
+        "24@224 511 to 166; 8@128 416 to 69; not 64@56, 119 to 126, nor 8 of 32@512",
         False,
     ),
     Rule(

@@ -73,6 +73,17 @@ def accumulator(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
+def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> jax.Array:
+    """The product, summed over these axes of a and of b in the type to add up in."""
+    return lax.dot_general(
+        a,
+        b,
+        (summed, ((), ())),
+        precision=spec.precision,
+        preferred_element_type=accumulator(a.dtype),
+    )
+
+
 def framed_bytes(case: Case, operand: Role) -> int:
     """Bytes of an image as `frame` makes it."""
     extent = read_extent if operand == "input" else spread_extent

@@ -14,13 +14,12 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxconv._geometry import read_extent, spread_extent
 from jaxconv._lowerings import _blocks
 from jaxconv._lowerings._base import (
     Lowering,
-    accumulator,
+    dot,
     flip,
     frame,
     framed_bytes,
@@ -51,7 +50,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     x = frame(x, [read_extent(axis) for axis in g.axes], spec.lead)
     positions = (0, *range(spec.lead, spec.lead + spec.ndim))  # batch and space
-    products = [_dot(part, y, (positions, positions), spec) for part in _parts(x, spec)]
+    products = [dot(part, y, (positions, positions), spec) for part in _parts(x, spec)]
     w = jnp.stack(products).reshape(*g.kernel, *products[0].shape)
     w = _blocks.narrow(w, spec.groups, spec.groups)
     return w.transpose(spec.from_last("kernel"))
@@ -63,7 +62,7 @@ def _sum_of_products(v: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     w = w.reshape(-1, *w.shape[-2:])
     channel = (spec.axis(spec.operands[0], "c" if spec.role == "output" else "o"),)
     terms = (
-        _dot(part, tap, (channel, (0,)), spec)
+        dot(part, tap, (channel, (0,)), spec)
         for part, tap in zip(_parts(v, spec), w, strict=True)
     )
     total = functools.reduce(operator.add, terms)
@@ -79,21 +78,6 @@ def _parts(v: jax.Array, spec: Spec) -> list[jax.Array]:
         for tap in np.ndindex(g.kernel)
     )
     return [window(v, start, size, g.stride, spec.lead) for start in starts]
-
-
-def _dot(
-    a: jax.Array,
-    b: jax.Array,
-    contracted: tuple[tuple[int, ...], tuple[int, ...]],
-    spec: Spec,
-) -> jax.Array:
-    return lax.dot_general(
-        a,
-        b,
-        (contracted, ((), ())),
-        precision=spec.precision,
-        preferred_element_type=accumulator(a.dtype),
-    )
 
 
 def refuse(case: Case) -> str | None:

@@ -12,7 +12,7 @@ from jax import lax
 
 from jaxconv._geometry import Axis
 from jaxconv._lowerings import _planes
-from jaxconv._lowerings._base import Compute, Lowering, accumulator, widened_bytes
+from jaxconv._lowerings._base import Compute, Lowering, dot, widened_bytes
 from jaxconv._spec import Case, Spec
 
 MOST_GROUPS = 8  # each group is a product of its own; more of them are too small
@@ -39,7 +39,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """y = patches(x) w, with one row per position."""
     taps = spec.geometry.taps
     parts = [
-        _dot(rows, kernel, (1, 0), spec)
+        dot(rows, kernel, ((1,), (0,)), spec)
         for rows, kernel in zip(
             _groups(_patches(x, spec), taps, spec),
             _split_last(w.reshape(taps, -1, w.shape[-1]), spec),
@@ -54,7 +54,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     taps, c = g.taps, w.shape[-2]
     parts = [
-        _dot(rows, kernel.T, (1, 0), spec).reshape(-1, taps, c)
+        dot(rows, kernel.T, ((1,), (0,)), spec).reshape(-1, taps, c)
         for rows, kernel in zip(
             _groups(y.reshape(-1, 1, y.shape[-1]), 1, spec),
             _split_last(w.reshape(taps, c, w.shape[-1]), spec),
@@ -69,20 +69,8 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     patches = _groups(_patches(x, spec), g.taps, spec)
     rows = _groups(y.reshape(-1, 1, y.shape[-1]), 1, spec)
-    parts = [_dot(a, b, (0, 0), spec) for a, b in zip(patches, rows, strict=True)]
+    parts = [dot(a, b, ((0,), (0,)), spec) for a, b in zip(patches, rows, strict=True)]
     return _join(parts).reshape(*g.kernel, -1, y.shape[-1])
-
-
-def _dot(
-    a: jax.Array, b: jax.Array, contracted: tuple[int, int], spec: Spec
-) -> jax.Array:
-    return lax.dot_general(
-        a,
-        b,
-        (((contracted[0],), (contracted[1],)), ((), ())),
-        precision=spec.precision,
-        preferred_element_type=accumulator(a.dtype),
-    )
 
 
 def _groups(rows: jax.Array, taps: int, spec: Spec) -> list[jax.Array]:

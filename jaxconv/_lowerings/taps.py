@@ -21,6 +21,7 @@ from jaxconv._geometry import Ints, read_extent, spread_extent
 from jaxconv._lowerings._base import (
     Lowering,
     accumulator,
+    dot,
     flip,
     frame,
     framed_bytes,
@@ -59,7 +60,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
         return _products_in_a_loop(x, y, spec)
     rows = y.reshape(-1, y.shape[-1])
     products = [
-        _dot(shifted(x, tap, g.output, g.stride, spec), rows, (0, 0), spec)
+        dot(shifted(x, tap, g.output, g.stride, spec), rows, ((0,), (0,)), spec)
         for tap in np.ndindex(g.kernel)
     ]
     return jnp.stack(products).reshape(*g.kernel, x.shape[-1], y.shape[-1])
@@ -72,7 +73,7 @@ def _products_in_a_loop(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
     def product(start: jax.Array) -> jax.Array:
         part = _part(x, start, g.output, g.stride, 2)
-        return _dot(part.reshape(x.shape[0], -1), y, (1, 1), spec)
+        return dot(part.reshape(x.shape[0], -1), y, ((1,), (1,)), spec)
 
     w = lax.map(product, _starts(spec))
     return w.reshape(*g.kernel, x.shape[0], y.shape[0])
@@ -91,7 +92,7 @@ def _sum_of_products(
     if looped:
         return _sum_in_a_loop(x, w, size, stride, spec)
     terms = (
-        _dot(shifted(x, tap, size, stride, spec), w[tap], (1, 0), spec)
+        dot(shifted(x, tap, size, stride, spec), w[tap], ((1,), (0,)), spec)
         for tap in np.ndindex(spec.geometry.kernel)
     )
     total = functools.reduce(operator.add, terms)
@@ -110,7 +111,7 @@ def _sum_in_a_loop(
 
     def add(t: jax.Array, total: jax.Array) -> jax.Array:
         part = _part(x, starts[t], size, stride, 1).reshape(-1, x.shape[-1])
-        return total + _dot(part, w[t], (1, 0), spec)
+        return total + dot(part, w[t], ((1,), (0,)), spec)
 
     rows = (x.shape[0] * math.prod(size), w.shape[-1])
     total = lax.fori_loop(0, len(w), add, jnp.zeros(rows, accumulator(x.dtype)))
@@ -141,16 +142,6 @@ def shifted(x: jax.Array, tap: Ints, size: Ints, stride: Ints, spec: Spec) -> ja
     stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, size, stride, strict=True)]
     x = x[(slice(None), *map(slice, start, stop, stride))]
     return x.reshape(-1, x.shape[-1])
-
-
-def _dot(a: jax.Array, b: jax.Array, axes: tuple[int, int], spec: Spec) -> jax.Array:
-    return lax.dot_general(
-        a,
-        b,
-        (((axes[0],), (axes[1],)), ((), ())),
-        precision=spec.precision,
-        preferred_element_type=accumulator(a.dtype),
-    )
 
 
 def refuse(case: Case) -> str | None:

@@ -8,6 +8,7 @@ methods: ``value``, and ``pull``, the gradients of <value, ct>.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,14 +25,16 @@ class Refused(Exception):
     """The documentation says that this call is an error."""
 
 
-class Operation:
+class Operation(ABC):
     """A function that is linear in each argument, and its gradients."""
 
+    @abstractmethod
     def value(self, *args: Array) -> Array:
-        raise NotImplementedError
+        """The result."""
 
+    @abstractmethod
     def pull(self, args: Sequence[Array], ct: Array) -> list[Array]:
-        raise NotImplementedError
+        """The gradients of <value(*args), ct>."""
 
     # All derivatives follow.  "Moved" is an argument replaced by its tangent.
 
