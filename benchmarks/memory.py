@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 
 import jaxconv
-from jaxconv import _plan
-from jaxconv._walk import contractions
+from jaxconv._inspect.walk import contractions
+from jaxconv._plan import choose as _plan
 
 GIB = 2**30
 CHANNELS = 16

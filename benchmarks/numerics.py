@@ -25,10 +25,10 @@ import numpy as np
 
 import jaxconv
 from benchmarks.report import insert, table
-from jaxconv._contract import contract
-from jaxconv._geometry import Geometry, Ints, output_size
+from jaxconv._core.contract import contract
+from jaxconv._core.geometry import Geometry, Ints, output_size
+from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._spec import OPERANDS, Case, Role, Sizes, Spec
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "numerics.md"
 DTYPES = ("float32", "bfloat16", "float16")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import oracle
-from jaxconv._geometry import Geometry
-from jaxconv._spec import OPERANDS, Spec
+from jaxconv._core.geometry import Geometry
+from jaxconv._core.spec import OPERANDS, Spec
 
 ROLES = ("output", "input", "kernel")
 LAYOUTS = ("channels_first", "channels_last")

@@ -28,12 +28,9 @@ hypothesis.settings.load_profile("jaxconv")
 # The inner modules' annotations hold at run time too.  The public functions are left
 # out: they must refuse a wrong argument themselves, in their own words.
 INNER = (
-    "_geometry",
-    "_spec",
-    "_contract",
+    "_core",
     "_plan",
-    "_rules_cpu",
-    "_reading",
+    "_adopt.reading",
     "_lowerings",
 )
 jaxtyping.install_import_hook(

@@ -18,8 +18,8 @@ import numpy as np
 
 import jaxconv
 import oracle
+from jaxconv._border.windows import Windows
 from jaxconv._explorer.page import read
-from jaxconv._windows import Windows
 
 Setting = dict[str, Any]
 FIELDS = ("input", "kernel", "stride", "padding", "dilation", "output_padding")

@@ -14,7 +14,7 @@ import pytest
 from jax import export
 
 import jaxconv
-from jaxconv import _plan
+from jaxconv._plan import choose as _plan
 from oracle import close
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import jaxconv
-from jaxconv._lowerings import LOWERINGS, chunks
-from jaxconv._walk import contractions
+from jaxconv._inspect.walk import contractions
+from jaxconv._lowerings import LOWERINGS
+from jaxconv._lowerings.cpu import chunks
 
 # x, kernel, options, bytes of a part: images with a rest, bands of either axis, a line.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], int]] = {

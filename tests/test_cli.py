@@ -14,8 +14,8 @@ import pytest
 
 import jaxconv
 import oracle
-from jaxconv import _call, _plan
 from jaxconv.__main__ import main
+from jaxconv._border import call as _call
 from jaxconv._cli import (
     check,
     claim,
@@ -27,6 +27,7 @@ from jaxconv._cli import (
 )
 from jaxconv._cli.screen import Screen
 from jaxconv._lowerings import LOWERINGS
+from jaxconv._plan import choose as _plan
 
 matplotlib = pytest.importorskip("matplotlib", reason="the demo needs matplotlib")
 Image = pytest.importorskip("PIL.Image", reason="the demo needs pillow")

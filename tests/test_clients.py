@@ -166,13 +166,13 @@ def test_keras_fit_inside_the_context_manager(monkeypatch, rng):
         return [np.array(variable.value) for variable in network.weights]
 
     first, calls = weights(), []
-    replaced = jaxconv._accelerate.convolve
+    replaced = jaxconv._adopt.accelerate.convolve
 
     def counted(*operands: Any, **params: Any) -> Any:
         calls.append(params)
         return replaced(*operands, **params)
 
-    monkeypatch.setattr(jaxconv._accelerate, "convolve", counted)
+    monkeypatch.setattr(jaxconv._adopt.accelerate, "convolve", counted)
 
     def fit() -> list[np.ndarray]:
         network.set_weights(first)

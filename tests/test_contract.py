@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cases import CASES, Case, arrange, named, over_cases, over_layouts, over_roles
-from jaxconv._contract import contract
-from jaxconv._spec import GROUPED, LETTERS, OPERANDS, Spec
+from jaxconv._core.contract import contract
+from jaxconv._core.spec import GROUPED, LETTERS, OPERANDS, Spec
 from oracle import close
 
 few = named("line shifted causal", "everything", "depthwise with multiplier")

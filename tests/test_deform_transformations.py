@@ -155,7 +155,7 @@ def test_exported_for_every_platform(rng: np.random.Generator) -> None:
 
 def test_the_packed_gather_has_the_same_values(rng: np.random.Generator) -> None:
     """What a TPU runs, on this machine."""
-    from jaxconv._deform import _form
+    from jaxconv._deform import form as _form
 
     a, b = rng.standard_normal((2, 30, 5)), rng.standard_normal((2, 4, 3, 7))
     index = rng.integers(0, 24, (2, 3, 7)).astype(np.int32)

@@ -133,7 +133,7 @@ def test_what_latex_cannot_write_is_refused() -> None:
 
 def test_a_rule_for_another_platform_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is made from the rules, whatever they are."""
-    from jaxconv import _plan
+    from jaxconv._plan import choose as _plan
 
     rule = _plan.RULES[1]._replace(platforms=("tpu",), reason="on a TPU 7 to 1")
     assert "on a TPU 7 to 1" not in pages.PAGES["lowerings.md"]()

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 import jaxconv
-from jaxconv import _plan
-from jaxconv._walk import contractions
+from jaxconv._inspect.walk import contractions
+from jaxconv._plan import choose as _plan
 
 
 def operands(rng, dtype="float32"):

@@ -22,7 +22,7 @@ import pytest
 
 import jaxconv
 from cases import Case, over_roles
-from jaxconv._contract import contract
+from jaxconv._core.contract import contract
 from oracle import Window, close, windows
 
 JAXLIB = tuple(int(part) for part in re.findall(r"\d+", jaxlib.__version__)[:4])
@@ -165,8 +165,8 @@ FATAL = [((3, 2), (2, 3)), ((2, 4), (3, 2)), ((4, 3), (2, 4))]
 OURS_FATAL = """
 import jax, jax.numpy as jnp, numpy as np, oracle
 from cases import Case
-from jaxconv import _spec
-from jaxconv._contract import contract
+from jaxconv._core import spec as _spec
+from jaxconv._core.contract import contract
 from jaxconv._lowerings import LOWERINGS
 
 def names(role):
@@ -217,7 +217,7 @@ SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, oracle
 from cases import Case
 from jax.sharding import NamedSharding, PartitionSpec as P
-from jaxconv._contract import contract
+from jaxconv._core.contract import contract
 mesh = jax.make_mesh((4,), ("d",), (jax.sharding.AxisType.Auto,))
 window = oracle.Window((16, 5), (3, 2), (8, 5), (2, 1), (1, 1), (3, 1))
 case = Case("sharded", window, 2, 1, 3, 4)

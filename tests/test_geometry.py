@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import jaxconv
 import oracle
 from cases import CASES, Case, over_cases
-from jaxconv import _geometry
-from jaxconv._geometry import Axis, Extent, Geometry
+from jaxconv._core import geometry as _geometry
+from jaxconv._core.geometry import Axis, Extent, Geometry
 
 settings.register_profile("exact", deadline=None, derandomize=True, max_examples=300)
 exact = settings.get_profile("exact")
@@ -187,7 +187,7 @@ def test_geometry_is_hashable_and_frozen() -> None:
 
 
 def test_geometry_imports_no_jax() -> None:
-    path = Path(jaxconv.__file__).with_name("_geometry.py")
+    path = Path(jaxconv.__file__).parent / "_core" / "geometry.py"
     code = (
         "import importlib.util, sys\n"
         f"spec = importlib.util.spec_from_file_location('geometry', {str(path)!r})\n"

@@ -13,7 +13,7 @@ import pytest
 from jax import lax
 
 import jaxconv
-from jaxconv._support import input_support
+from jaxconv._inspect.support.support import input_support
 
 Rng = np.random.Generator
 

@@ -15,7 +15,7 @@ import pytest
 from jax import lax
 
 import jaxconv
-from jaxconv._contract import contract_p
+from jaxconv._core.contract import contract_p
 
 
 class Call(NamedTuple):

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from cases import CASES, Case, arrange, named, over_cases, over_roles
-from jaxconv import _spec
-from jaxconv._contract import contract
-from jaxconv._geometry import Geometry
+from jaxconv._core import spec as _spec
+from jaxconv._core.contract import contract
+from jaxconv._core.geometry import Geometry
+from jaxconv._core.spec import OPERANDS, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._spec import OPERANDS, Sizes, Spec
 from oracle import close
 
 PAIRS = [(name, role) for name, low in LOWERINGS.items() for role in low.roles]

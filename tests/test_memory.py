@@ -16,11 +16,12 @@ import pytest
 import jaxconv
 import oracle
 from cases import ROLES, Case, over_cases, over_roles
-from jaxconv import _plan, _spec
-from jaxconv._contract import contract
+from jaxconv._core import spec as _spec
+from jaxconv._core.contract import contract
+from jaxconv._core.spec import OPERANDS
+from jaxconv._inspect.walk import contractions
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._spec import OPERANDS
-from jaxconv._walk import contractions
+from jaxconv._plan import choose as _plan
 
 CONSTANTS = 2**16  # bytes for tables, alignment and small buffers
 Ints = tuple[int, ...]

@@ -19,11 +19,11 @@ import pytest
 import jaxconv
 import oracle
 from cases import CASES, Case, named, over_cases, over_roles
-from jaxconv import _plan
-from jaxconv._contract import contract
+from jaxconv._core.contract import contract
+from jaxconv._core.spec import OPERANDS
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._lowerings._base import DIRECT
-from jaxconv._spec import OPERANDS
+from jaxconv._lowerings.base import DIRECT
+from jaxconv._plan import choose as _plan
 from oracle import Window
 from test_lowerings import described
 

@@ -17,12 +17,15 @@ from benchmarks.peers import jaxconv_cell
 from benchmarks.table import KNOWN
 from benchmarks.workloads import Workload
 from cases import LAYOUTS, ROLES, Case, arrange, over_cases, over_roles
-from jaxconv import _plan, _spec
-from jaxconv._contract import contract
-from jaxconv._lowerings import LOWERINGS, _planes, narrow
-from jaxconv._lowerings._base import _accepts
-from jaxconv._spec import OPERANDS
-from jaxconv._walk import contractions
+from jaxconv._core import spec as _spec
+from jaxconv._core.contract import contract
+from jaxconv._core.spec import OPERANDS
+from jaxconv._inspect.walk import contractions
+from jaxconv._lowerings import LOWERINGS
+from jaxconv._lowerings.base import _accepts
+from jaxconv._lowerings.cpu import narrow
+from jaxconv._lowerings.general import planes as _planes
+from jaxconv._plan import choose as _plan
 from oracle import close
 from test_lowerings import CANONICAL, LOOPS, convolutions, labels
 

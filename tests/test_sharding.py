@@ -16,8 +16,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxconv
-from jaxconv import _sharding
 from jaxconv._lowerings import LOWERINGS
+from jaxconv._plan import sharding as _sharding
 from oracle import close
 
 COLLECTIVES = (
@@ -281,8 +281,8 @@ def test_an_accelerator_keeps_its_own_depthwise() -> None:
 
     case: Case = named("depthwise")[0]
     spec = case.spec("output", "channels_last", np.float32)
-    sizes = jaxconv._spec.Sizes(case.n, case.c, case.o)
-    asked = jaxconv._spec.Case(spec, sizes, np.dtype(np.float32))
+    sizes = jaxconv._core.spec.Sizes(case.n, case.c, case.o)
+    asked = jaxconv._core.spec.Case(spec, sizes, np.dtype(np.float32))
     assert _sharding.choose(asked, "cuda").lowering is LOWERINGS["xla"]
     assert _sharding.choose(asked, "cpu").lowering is LOWERINGS["einsum"]
 

@@ -14,7 +14,7 @@ from jax import lax
 
 import jaxconv
 import networks
-from jaxconv._summary import summarize
+from jaxconv._inspect.summary import summarize
 from networks import shaped
 
 

@@ -12,9 +12,11 @@ import pytest
 from jax import lax
 
 import jaxconv
-from jaxconv._structure import Tape
-from jaxconv._summary import _summarize, _views, summarize
-from jaxconv._summary._walk import Walk
+from jaxconv._inspect.summary import summarize as _summarize
+from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.walk import Walk
+from jaxconv._inspect.support.structure import Tape
+from jaxconv._summary import summarize
 
 Fn = Callable[[Any], Any]
 ROWS, COLUMNS = 13, 10

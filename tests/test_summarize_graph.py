@@ -12,7 +12,7 @@ from jax import lax
 import jaxconv
 import networks
 from jaxconv import ReceptiveField
-from jaxconv._summary import summarize
+from jaxconv._inspect.summary import summarize
 from networks import shaped
 
 # Around and inside of other transformations -------------------------------------------

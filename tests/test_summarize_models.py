@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxconv import ReceptiveField
-from jaxconv._summary import summarize
+from jaxconv._inspect.summary import summarize
 
 # One model in every library: 3x3 stride 2 "same" to 8 features, batch norm in use,
 # ReLU, max pool of 2, 3x3 dilated by 2 depthwise "same", ReLU, transposed 4x4 stride 2.

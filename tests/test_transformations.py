@@ -20,7 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from cases import Case, over_roles
-from jaxconv._contract import contract
+from jaxconv._core.contract import contract
 from oracle import Window, close
 
 Fun = Callable[[jax.Array, jax.Array], Any]

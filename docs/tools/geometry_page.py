@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from as_latex import latex
-from jaxconv import _geometry as geo
+from jaxconv._core import geometry as geo
 from jaxconv.viz import gallery
 
 
@@ -227,8 +227,8 @@ Sizes along one axis, by the numbers in Dumoulin and Visin's
 [guide](https://arxiv.org/abs/1603.07285): input size i, kernel k, output o, stride s,
 dilation d, padding p on both sides (lo and hi where they differ) and a more elements at
 the end. The tests evaluate every formula beside the line of
-[jaxconv/_geometry.py](../jaxconv/_geometry.py) that computes it, and compare both with
-the picture. The pictures are the [gallery](gallery/index.md)'s.
+[jaxconv/_core/geometry.py](../jaxconv/_core/geometry.py) that computes it, and compare
+both with the picture. The pictures are the [gallery](gallery/index.md)'s.
 """
 
 

@@ -14,10 +14,11 @@ from benchmarks.peers import jaxconv_cell
 from benchmarks.table import KNOWN
 from benchmarks.workloads import ROLES as CELLS
 from benchmarks.workloads import TITLES
-from jaxconv import _lowerings, _plan
-from jaxconv._lowerings._base import Lowering
-from jaxconv._spec import OPERANDS, Case
-from jaxconv._walk import contractions
+from jaxconv import _lowerings
+from jaxconv._core.spec import OPERANDS, Case
+from jaxconv._inspect.walk import contractions
+from jaxconv._lowerings.base import Lowering
+from jaxconv._plan import choose as _plan
 
 OPENING = """\
 # Lowerings
@@ -26,7 +27,7 @@ A convolution has three operands, and leaving one of them open gives three roles
 of which has lowerings of its own. The plan picks one for every case, by the first rule
 that applies; `jaxconv.explain(fn, *args)` says which and why, and `implementation=`
 takes a name instead. This page is what
-[jaxconv/_rules_cpu.py](../jaxconv/_rules_cpu.py) and `jaxconv/_lowerings/` say.
+[jaxconv/_plan/cpu.py](../jaxconv/_plan/cpu.py) and `jaxconv/_lowerings/` say.
 """
 MATRIX = """\
 ## What runs where

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 import jaxconv
-from jaxconv import _canonical as can
-from jaxconv._call import MODES, Setup, read_setup
+from jaxconv._border import arguments as can
+from jaxconv._border.call import MODES, Setup, read_setup
 from jaxconv._cli.errors import UserError
 from jaxconv._cli.options import given
 from jaxconv._cli.snippets import Call, snippets
-from jaxconv._geometry import Axis, Ints, spread_extent
+from jaxconv._core.geometry import Axis, Ints, spread_extent
 
 WINDOWS = ("stride", "padding", "dilation", "groups", "padding_mode")
 BEYOND = ("output_padding", "output_size")

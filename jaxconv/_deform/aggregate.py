@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
-from jaxconv._deform import _read as read
-from jaxconv._deform._form import sample
-from jaxconv._deform._frame import Frame
-from jaxconv._geometry import Geometry, Ints
-from jaxconv._spec import Layout
-from jaxconv._windows import Windows
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Geometry, Ints
+from jaxconv._core.spec import Layout
+from jaxconv._deform import read
+from jaxconv._deform.form import sample
+from jaxconv._deform.frame import Frame
 
 
 def deform_aggregate(

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxconv import _canonical as can
-from jaxconv._deform import _read as read
-from jaxconv._deform._frame import Frame
+from jaxconv._border import arguments as can
+from jaxconv._core.geometry import Ints
+from jaxconv._deform import read
 from jaxconv._deform.aggregate import sum_terms
-from jaxconv._geometry import Ints
-from jaxconv._lowerings._base import accumulator
+from jaxconv._deform.frame import Frame
+from jaxconv._lowerings.base import accumulator
 
 
 def deform_attention_sample(

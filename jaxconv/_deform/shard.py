@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
-from jaxconv._deform import _read as read
-from jaxconv._deform._read import Options
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Geometry, Ints
+from jaxconv._deform import read
 from jaxconv._deform.conv import kernel_groups
-from jaxconv._geometry import Geometry, Ints
-from jaxconv._halo import check_cut, with_halo
-from jaxconv._windows import Windows
+from jaxconv._deform.read import Options
+from jaxconv._ops.halo import check_cut, with_halo
 
 
 def deform_conv_shard(

@@ -7,13 +7,13 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
-from jaxconv._deform import _read as read
-from jaxconv._deform._read import Options
-from jaxconv._geometry import Ints
-from jaxconv._spec import Layout
-from jaxconv._windows import Windows
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Ints
+from jaxconv._core.spec import Layout
+from jaxconv._deform import read
+from jaxconv._deform.read import Options
 
 
 def deform_conv_transpose(

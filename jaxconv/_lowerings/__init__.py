@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from jaxconv._lowerings import (
-    chunks,
-    cudnn,
-    einsum,
-    exchange,
-    fft,
-    grouped,
-    lines,
+from jaxconv._lowerings.accelerators import cudnn, lines, mxu, stretch
+from jaxconv._lowerings.base import Lowering
+from jaxconv._lowerings.by_hand import (
     matrix,
-    mxu,
-    narrow,
-    overlap_add,
-    polyphase,
-    product,
-    rows,
     scatter,
-    shift,
-    slices,
-    stretch,
-    taps,
     transpose,
     vjp,
     window,
-    xla,
     zero_insertion,
 )
-from jaxconv._lowerings._base import Lowering
+from jaxconv._lowerings.cpu import (
+    chunks,
+    exchange,
+    grouped,
+    narrow,
+    overlap_add,
+    rows,
+    shift,
+    slices,
+    taps,
+)
+from jaxconv._lowerings.general import einsum, fft, polyphase, product, xla
 
 _MODULES = (
     *(

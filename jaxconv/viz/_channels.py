@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike
-from jaxconv._geometry import Ints
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike
+from jaxconv._core.geometry import Ints
 from jaxconv.viz._layout import CELL, LEAST_CELL
 from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Line, Mark, Text
 from jaxconv.viz._scene import Frame, Scene, stack

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv.viz._channels import with_channels
 from jaxconv.viz._layout import Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv.viz._marks import Dot, Line, Mark
 from jaxconv.viz._photo import Shown, show
 from jaxconv.viz._scene import Frame, Scene

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxconv import _canonical as can
-from jaxconv._geometry import span
+from jaxconv._border import arguments as can
+from jaxconv._core.geometry import span
 from jaxconv.viz._layout import Panel, arrange
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._scene import Frame, Scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxconv import _canonical as can
+from jaxconv._border import arguments as can
 from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Line, Mark, Text
 from jaxconv.viz._setting import Place
 

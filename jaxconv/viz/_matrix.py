@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv.viz._layout import NUMBER_CELL, Grid, Page, Panel, arrange
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._operands import (

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxconv import _canonical as can
-from jaxconv._geometry import Ints
+from jaxconv._border import arguments as can
+from jaxconv._core.geometry import Ints
 from jaxconv.viz._setting import Place, Setting
 from jaxconv.viz._symbols import Sum, letters
 

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from jaxconv._canonical import IntLike, PaddingLike
-from jaxconv._geometry import Axis
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._core.geometry import Axis
 from jaxconv.viz._layout import Panel, arrange
 from jaxconv.viz._operands import read_operands
 from jaxconv.viz._scene import Frame, Scene

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxconv import _canonical as can
+from jaxconv._border import arguments as can
 from jaxconv.viz._marks import WIDTH, Photo
 
 LONGEST = 128  # pixels on a side that are kept of a photo

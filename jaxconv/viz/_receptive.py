@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxconv import _canonical as can
-from jaxconv._arithmetic import ReceptiveField, receptive_field
+from jaxconv._border import arguments as can
+from jaxconv._ops.arithmetic import ReceptiveField, receptive_field
 from jaxconv.viz._marks import Box, Cell, Mark
 from jaxconv.viz._photo import Shown, show
 from jaxconv.viz._scene import Frame, Scene

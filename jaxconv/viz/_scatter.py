@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxconv._geometry import Axis
+from jaxconv._core.geometry import Axis
 from jaxconv.viz._layout import CELL, SUM_CELL, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._operands import Operands, number, scatter, value_at

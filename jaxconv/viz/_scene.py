@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jaxconv import _canonical as can
+from jaxconv._border import arguments as can
 from jaxconv.viz._marks import MARGIN, TITLE_SIZE, WIDTH, Cell, Mark, Text
 
 Theme = Literal["auto", "light", "dark"]

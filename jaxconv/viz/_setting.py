@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from jaxconv import _canonical as can
-from jaxconv._call import MODES
-from jaxconv._geometry import Axis, Geometry, Ints
-from jaxconv._windows import Windows
+from jaxconv._border import arguments as can
+from jaxconv._border.call import MODES
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Axis, Geometry, Ints
 
 Place = tuple[int, int]
 DEFAULTS: dict[str, Any] = {

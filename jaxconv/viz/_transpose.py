@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jaxconv import _canonical as can
-from jaxconv._canonical import IntLike, PaddingLike
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv.viz._channels import with_channels
 from jaxconv.viz._operands import Operands, Sized, read_operands
 from jaxconv.viz._scatter import one_to_many, title

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxconv._geometry import Axis
+from jaxconv._core.geometry import Axis
 from jaxconv.viz._layout import Grid, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Cell, Mark
 from jaxconv.viz._operands import Operands, number, scatter, sum_of, value_at

@@ -19,8 +19,8 @@ import jax
 import numpy as np
 from jax import lax
 
-from jaxconv import _contract
-from jaxconv._deform import _form
+from jaxconv._core import contract as _contract
+from jaxconv._deform import form as _form
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}

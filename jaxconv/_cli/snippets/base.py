@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jaxconv._call import MODES, Setup
-from jaxconv._canonical import Pairs
-from jaxconv._geometry import Ints, span
+from jaxconv._border.arguments import Pairs
+from jaxconv._border.call import MODES, Setup
+from jaxconv._core.geometry import Ints, span
 
 LINE = 72  # characters of a call on one line
 

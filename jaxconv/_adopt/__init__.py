@@ -1,0 +1,1 @@
+"""lax and existing models: reads and rewrites their convolutions."""

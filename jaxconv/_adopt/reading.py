@@ -1,0 +1,293 @@
+"""Reads a convolution of lax as one of the three roles.
+
+A convolution of lax relates, on each spatial axis, an index m of lhs, t of rhs and p of
+out by
+
+    p * window_stride + t * rhs_dilation - m * lhs_dilation = low padding,
+
+and our trilinear form relates an index of the input, of a tap and of a position by
+
+    input = position * stride + tap * dilation - low.
+
+The two are the same form: any of lhs, rhs and out whose factor is 1 can be the input,
+either of the other two the kernel, and an operand whose sign is wrong is turned around.
+So JAX's own gradients are read back as what they are: a dilated lhs as role "input", a
+window as large as an image as role "kernel", batch groups as groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from jaxconv._core.geometry import Geometry, Ints, output_size, span
+from jaxconv._core.spec import GROUPED, LETTERS, Layout, Role, Shape, Spec
+
+Side = Literal["lhs", "rhs", "out"]
+SIDES: tuple[Side, ...] = get_args(Side)
+LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")  # lowerings' first
+LHS, RHS, OUT = SIDES
+FEW = 8  # channels of a group that no matrix product is made of
+# Letters of lax's operands, in the order of ConvDimensionNumbers; each is in two.
+LAX_LETTERS: dict[Side, str] = {"lhs": "bi", "rhs": "oi", "out": "bo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A convolution of lax in plain ints."""
+
+    lhs: Shape
+    rhs: Shape
+    axes: tuple[Ints, Ints, Ints]  # of LAX_LETTERS, then of space, by side
+    lhs_dilation: Ints
+    rhs_dilation: Ints
+    window_strides: Ints
+    padding: tuple[tuple[int, int], ...]
+    feature_groups: int
+    batch_groups: int
+
+    @property
+    def groups(self) -> int:
+        return self.feature_groups * self.batch_groups
+
+    @property
+    def ndim(self) -> int:
+        return len(self.padding)
+
+    @property
+    def low(self) -> Ints:
+        return tuple(low for low, _ in self.padding)
+
+    def names(self, side: Side) -> dict[Any, int]:
+        """The axis of each letter and of each number of a spatial axis."""
+        tokens = [*LAX_LETTERS[side], *range(self.ndim)]
+        return dict(zip(tokens, self.axes[SIDES.index(side)], strict=True))
+
+    def shape(self, side: Side) -> Shape:
+        if side != "out":
+            return self.lhs if side == "lhs" else self.rhs
+        lhs, rhs = self.names("lhs"), self.names("rhs")
+        sizes: dict[Any, int] = dict(enumerate(self.space("out")))
+        sizes["b"] = self.lhs[lhs["b"]] // self.batch_groups
+        sizes["o"] = self.rhs[rhs["o"]]
+        names = self.names("out")
+        return tuple(sizes[name] for name in sorted(names, key=names.__getitem__))
+
+    def space(self, side: Side) -> Shape:
+        if side != "out":
+            names, shape = self.names(side), self.shape(side)
+            return tuple(shape[names[n]] for n in range(self.ndim))
+        return tuple(
+            max(0, output_size((i - 1) * dilated + 1 if i else 0, k, s, d, *pads))
+            for i, k, dilated, d, s, pads in zip(
+                self.space("lhs"),
+                self.space("rhs"),
+                self.lhs_dilation,
+                self.rhs_dilation,
+                self.window_strides,
+                self.padding,
+                strict=True,
+            )
+        )
+
+    def points(self, side: Side) -> int:
+        return math.prod(self.space(side))
+
+    def factor(self, side: Side) -> Ints:
+        """The step of a side's index, 1 where it has one element only."""
+        steps = (self.lhs_dilation, self.rhs_dilation, self.window_strides)
+        pairs = zip(steps[SIDES.index(side)], self.space(side), strict=True)
+        return tuple(1 if size == 1 else step for step, size in pairs)
+
+    def grouped(self, side: Side) -> str:
+        """The letter of a side that stands beside the groups."""
+        if side == "lhs":
+            return "b" if self.batch_groups > 1 else "i"
+        return "o"
+
+    def tokens(self, side: Side) -> list[Any]:
+        """A side's axes in order: letters, numbers for space, "g" before a group's."""
+        names = self.names(side)
+        order = sorted(names, key=names.__getitem__)
+        at = order.index(self.grouped(side))
+        return [*order[:at], "g", *order[at:]]
+
+    def sizes(self, side: Side) -> dict[Any, int]:
+        """The size of each token."""
+        shape = self.shape(side)
+        found = {name: shape[axis] for name, axis in self.names(side).items()}
+        found["g"] = self.groups
+        found[self.grouped(side)] //= self.groups
+        return found
+
+
+class Move(NamedTuple):
+    """How to get from one order of axes to another: split, permute, merge, turn."""
+
+    lax: Shape
+    split: Shape  # with the groups on an axis of their own
+    permutation: Shape
+    merged: Shape  # as the contraction takes it
+    turned: Shape  # the axes of that which are to be reversed
+
+    @property
+    def moved(self) -> int:
+        """Elements that a copy has to move; 0 where the order stays."""
+        kept = [axis for axis in self.permutation if self.split[axis] != 1]
+        known = (size for size in self.split if type(size) is int)  # not symbolic
+        return 0 if kept == sorted(kept) else math.prod(known)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A convolution of lax as one contraction."""
+
+    spec: Spec
+    swapped: bool  # rhs is the contraction's first operand
+    moves: dict[Side, Move]
+
+    @property
+    def moved(self) -> int:
+        return sum(move.moved for move in self.moves.values())
+
+
+def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
+    """The cheapest reading, or None where there is none, or an operand is empty.
+
+    Windows that do not overlap are a matter of reshaping and one product, so they come
+    first; otherwise the kernel is the side with fewer elements, between equals rhs.
+    What computes groups of few channels, or windows apart, works in either layout: the
+    one that moves less.  The others work channels last, where a turned kernel meets
+    their own turning, and both cancel.
+    """
+    if any(0 in conv.shape(side) for side in SIDES):
+        return None
+    image = _image(conv)
+    if image is None:
+        return None
+    others: list[Side] = [side for side in (RHS, OUT, LHS) if side != image]
+    few = _few_channels(conv, image)
+    readings: list[tuple[tuple[int, ...], Reading]] = []
+    for place, (kernel, positions) in enumerate((others, others[::-1])):
+        overlap = _overlap(conv, kernel, positions)
+        taps = (conv.points(kernel), place) if overlap else (0, 0)
+        side: dict[Role, Side] = {
+            "input": image,
+            "kernel": kernel,
+            "output": positions,
+        }
+        for layout in LAYOUTS:
+            reading = _arranged(conv, side, layout, dtype, precision)
+            either = few or not overlap
+            moved = reading.moved if either else LAYOUTS.index(layout)
+            readings.append(((overlap, *taps, moved), reading))
+    return min(readings, key=lambda entry: entry[0])[1]
+
+
+def _image(conv: Convolution) -> Side | None:
+    """The side that has factor 1 and most elements, since the work is the others'.
+
+    Between equals lhs, unless that makes several channels of what can be one.
+    """
+    ones = (1,) * conv.ndim
+    images: list[Side] = [s for s in (LHS, OUT, RHS) if conv.factor(s) == ones]
+    if not images:
+        return None
+    best = max(images, key=lambda side: (conv.points(side), _single(conv, side)))
+    dense = math.prod(conv.points(side) for side in SIDES if side != best)
+    return best if dense <= conv.points("rhs") * conv.points("out") else None
+
+
+def _single(conv: Convolution, side: Side) -> bool:
+    """Whether a side, taken as the image, has one channel in each of several groups."""
+    channels = conv.sizes(side)[conv.grouped(side)]
+    return conv.groups > 1 and channels == 1 and side != "rhs"
+
+
+def _few_channels(conv: Convolution, image: Side) -> bool:
+    """A single channel of the image in a group, or few on every side."""
+    if conv.sizes(image)[conv.grouped(image)] == 1:
+        return True
+    most = max(conv.sizes(side)[conv.grouped(side)] for side in SIDES)
+    return conv.groups > 1 and most <= FEW
+
+
+def _overlap(conv: Convolution, kernel: Side, positions: Side) -> bool:
+    """Whether the windows overlap, for one side as the kernel, one as positions."""
+    spans = map(span, conv.space(kernel), conv.factor(kernel))
+    strides = zip(conv.factor(positions), conv.space(positions), spans, strict=True)
+    return any(count > 1 and stride < width for stride, count, width in strides)
+
+
+def _arranged(
+    conv: Convolution,
+    side: dict[Role, Side],
+    layout: Layout,
+    dtype: np.dtype,
+    precision: Any,
+) -> Reading:
+    as_role: dict[Side, Role] = {name: role for role, name in side.items()}
+    turned, low = _turned(conv, side)
+    geometry = Geometry(
+        *(conv.space(side[role]) for role in ("input", "kernel", "output")),
+        stride=conv.factor(side["output"]),
+        dilation=conv.factor(side["kernel"]),
+        low=low,
+    )
+    role = as_role["out"]
+    spec = Spec(role, geometry, conv.groups, layout, dtype, precision)
+    moves: dict[Side, Move] = {
+        s: _move(conv, s, _target(spec, side, as_role[s]), s == turned) for s in SIDES
+    }
+    return Reading(spec, as_role["rhs"] == spec.operands[0], moves)
+
+
+def _turned(conv: Convolution, side: dict[Role, Side]) -> tuple[Side | None, Ints]:
+    """Which side to turn around, and the low padding of the form that this gives.
+
+    image lhs: m = p*s + t*d - low, as it stands.  Else one of the other two sides, rhs
+    or out, has a minus sign; with q = (size - 1) - index for its index it has a plus.
+    """
+    image = side["input"]
+    if image == "lhs":
+        return None, conv.low
+    turned: Side = "rhs" if image == "out" else "out"
+    each = zip(conv.factor(turned), conv.space(turned), conv.low, strict=True)
+    return turned, tuple(factor * (size - 1) - low for factor, size, low in each)
+
+
+def _target(spec: Spec, side: dict[Role, Side], role: Role) -> list[Any]:
+    """The tokens of an operand of the contraction, in order."""
+    names: dict[Any, Any] = {letter: _shared(side, letter) for letter in LETTERS[role]}
+    order = list(spec.arrange(role, names, range(spec.ndim)))
+    at = order.index(names[GROUPED[role]])
+    return [*order[:at], "g", *order[at:]]
+
+
+def _shared(side: dict[Role, Side], letter: str) -> str:
+    """lax's name of a letter: that of the two operands which both have it."""
+    both = (LAX_LETTERS[side[role]] for role, has in LETTERS.items() if letter in has)
+    (name,) = set.intersection(*map(set, both))
+    return name
+
+
+def _move(conv: Convolution, side: Side, target: Sequence[Any], turn: bool) -> Move:
+    tokens, sizes = conv.tokens(side), conv.sizes(side)
+    merged = [
+        sizes[token] * (conv.groups if before == "g" else 1)
+        for before, token in zip(["", *target], target, strict=False)
+        if token != "g"
+    ]
+    space = [token for token in target if token != "g"]
+    turned = tuple(n for n, token in enumerate(space) if turn and type(token) is int)
+    return Move(
+        conv.shape(side),
+        tuple(sizes[token] for token in tokens),
+        tuple(tokens.index(token) for token in target),
+        tuple(merged),
+        turned,
+    )

@@ -1,0 +1,1 @@
+"""Turns what users write into one Spec; every user error is raised here."""

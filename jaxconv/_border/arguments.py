@@ -1,0 +1,340 @@
+"""The border: every accepted form of an argument becomes canonical here, once.
+
+Every error a user can make is raised here too.  A message names the argument and what
+came, says the rule, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxconv._core import geometry as geo
+from jaxconv._core.geometry import Ints
+from jaxconv._core.spec import Layout
+
+Pairs = tuple[tuple[int, int], ...]
+IntLike = int | Sequence[int]
+PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+LAYOUTS = ("channels_first", "channels_last")
+PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
+
+
+def fail(
+    name: str, got: Any, rule: str, remedy: str, error: type[Exception] = ValueError
+) -> NoReturn:
+    raise error(f"{name}={got!r}: {rule}. {remedy}.")
+
+
+def choice(name: str, value: Any, options: Sequence[str]) -> Any:
+    if not (isinstance(value, str) and value in options):
+        listed = ", ".join(repr(option) for option in options)
+        kind = ValueError if isinstance(value, str) else TypeError
+        fail(
+            name, value, "is not one of the known words", f"Write one of {listed}", kind
+        )
+    return value
+
+
+def function(name: str, value: Any) -> Any:
+    if not callable(value):
+        fail(name, value, "is not callable", "Write a function of arrays", TypeError)
+    return value
+
+
+def platform(value: Any) -> str | None:
+    """A platform by its name, either of a GPU's; None for the one JAX uses."""
+    return None if value is None else choice("platform", value, PLATFORMS)
+
+
+def layout(value: Any) -> Layout:
+    return choice("layout", value, LAYOUTS)
+
+
+# Integers -----------------------------------------------------------------------------
+
+
+def integer(name: str, value: Any, least: int, whole: Any = None) -> int:
+    """An int of at least ``least``; an error shows ``whole``, what it is a part of."""
+    got, part = (value, "") if whole is None else (whole, f"{value!r} ")
+    if isinstance(value, bool | np.bool_):
+        fail(name, got, f"{part}is a bool", "Write an int", TypeError)
+    try:
+        number = operator.index(value)
+    except jax.errors.JAXTypeError:
+        rule = f"{part}is traced, but sizes must be known"
+        fail(name, got, rule, "Write an int", TypeError)
+    except TypeError:
+        fail(name, got, f"{part}is not an int", "Write an int", TypeError)
+    if number < least:
+        fail(name, got, f"{part}must be at least {least}", f"Write an int >= {least}")
+    return number
+
+
+def is_sequence(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
+    """An int for all axes, or one per spatial axis."""
+    if not is_sequence(value):
+        return (integer(name, value, least),) * ndim
+    entries = tuple(integer(name, entry, least, value) for entry in value)
+    if len(entries) != ndim:
+        _wrong_length(name, value, ndim)
+    return entries
+
+
+def _wrong_length(name: str, value: Any, ndim: int, extra: str = "") -> NoReturn:
+    axes = "1 spatial axis" if ndim == 1 else f"{ndim} spatial axes"
+    fail(
+        name,
+        value,
+        f"has length {len(value)}, but there {'is' if ndim == 1 else 'are'} {axes}",
+        f"Write an int for all axes or a tuple of {ndim}{extra}",
+    )
+
+
+# Padding ------------------------------------------------------------------------------
+
+
+def padding(value: Any, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
+    """Low and high padding per axis.
+
+    ``i``, the convolution's input size, is None where it is not known yet (a transposed
+    convolution); the words that depend on it are then resolved by the caller.
+    """
+    if isinstance(value, str):
+        return _padding_word(value, i, k, s, d)
+    pair = f", or {len(k)} (low, high) pairs"
+    if not is_sequence(value):
+        return tuple((p, p) for p in ints("padding", value, len(k), 0))
+    if not any(is_sequence(entry) for entry in value):
+        if len(value) != len(k):
+            _wrong_length("padding", value, len(k), pair)
+        return tuple((p, p) for p in ints("padding", value, len(k), 0))
+    if len(value) != len(k):
+        _wrong_length("padding", value, len(k), pair)
+    return tuple(_pair(value, entry) for entry in value)
+
+
+def _pair(value: Any, entry: Any) -> tuple[int, int]:
+    if not is_sequence(entry) or len(entry) != 2:
+        rule = f"mixes forms: {entry!r} is not a (low, high) pair"
+        fail(
+            "padding",
+            value,
+            rule,
+            "Write a pair for every axis, or an int for every axis",
+        )
+    lo, hi = (integer("padding", p, 0, value) for p in entry)
+    return lo, hi
+
+
+def _padding_word(word: str, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
+    words = ("valid", "same", "VALID", "SAME", "SAME_LOWER", "causal")
+    choice("padding", word, words)
+    spans = [geo.span(*axis) for axis in zip(k, d, strict=True)]
+    if word in ("valid", "VALID"):
+        return ((0, 0),) * len(k)
+    if word == "causal":
+        if len(k) != 1:
+            rule = f"is for one spatial axis (time), and there are {len(k)}"
+            fail("padding", word, rule, "Write a (low, high) pair for every axis")
+        return ((spans[0] - 1, 0),)
+    if word == "same":
+        if set(s) != {1}:
+            rule = f"keeps the size only at stride 1, and stride={s}"
+            fail("padding", word, rule, 'Write "SAME" for ceil(input/stride) outputs')
+        return tuple(((n - 1) // 2, n // 2) for n in spans)
+    assert i is not None
+    totals = [geo.same_padding(*axis) for axis in zip(i, k, s, d, strict=True)]
+    if word == "SAME":
+        return tuple((t // 2, t - t // 2) for t in totals)
+    return tuple((t - t // 2, t // 2) for t in totals)
+
+
+def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
+    """PyTorch's limits: reflect fills less than the input's size, circular up to it."""
+    limits = {"reflect": [size - 1 for size in i], "circular": list(i)}
+    for axis, limit in enumerate(limits.get(mode, ())):
+        if max(pads[axis]) > limit:
+            fail(
+                "padding",
+                pads[axis],
+                f'padding_mode="{mode}" can fill at most {limit} on spatial axis '
+                f"{axis}, whose size is {i[axis]}",
+                'Pad less, or use padding_mode="zeros" or "replicate"',
+            )
+
+
+# Arrays -------------------------------------------------------------------------------
+
+
+def array(name: str, value: Any) -> jax.Array:
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        got = type(value).__name__
+        fail(name, got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
+    if not jnp.issubdtype(value.dtype, jnp.number):
+        rule, kind = "does not hold numbers", getattr(value.dtype, "name", value.dtype)
+        fail(name, kind, rule, "Convert it with .astype(...)", TypeError)
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+
+
+def same_dtype(**arrays: jax.Array | None) -> None:
+    (first, one), *rest = [(k, v) for k, v in arrays.items() if v is not None]
+    for name, other in rest:
+        if other.dtype != one.dtype:
+            raise TypeError(
+                f"{first} is {one.dtype.name} and {name} is {other.dtype.name}: "
+                "operands must agree. Convert one, for example "
+                f"{name}.astype({first}.dtype)."
+            )
+
+
+def as_dtype(name: str, value: Any) -> np.dtype:
+    try:
+        return np.dtype(value)
+    except TypeError:
+        fail(name, value, "is not a dtype", "Write e.g. jax.numpy.float32", TypeError)
+
+
+def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
+    """The operands' own type; integers at least 32 bits wide, so that none wraps."""
+    dtype = np.dtype(dtype)
+    if preferred is None:
+        if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
+            unsigned = jnp.issubdtype(dtype, jnp.unsignedinteger)
+            return np.dtype(np.uint32 if unsigned else np.int32)
+        return dtype
+    name = "preferred_element_type"
+    wanted = as_dtype(name, preferred)
+    if not _holds(wanted, dtype):
+        rule = f"cannot hold sums of {dtype.name}"
+        fail(
+            name, wanted.name, rule, "Write a type of the same kind, as wide", TypeError
+        )
+    canonical = jax.dtypes.canonicalize_dtype(wanted)
+    if canonical != wanted:
+        rule = "64-bit types are switched off"
+        fail(name, wanted.name, rule, 'Set jax.config.update("jax_enable_x64", True)')
+    return wanted
+
+
+def _holds(wanted: np.dtype, dtype: np.dtype) -> bool:
+    """Whether no sum of products of ``dtype`` loses its kind or its digits."""
+    if jnp.issubdtype(dtype, jnp.integer):
+        if jnp.issubdtype(wanted, jnp.integer):
+            return wanted.itemsize >= 4 and np.can_cast(dtype, wanted)
+        return jnp.issubdtype(wanted, jnp.inexact)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.issubdtype(wanted, jnp.complexfloating) and np.can_cast(
+            dtype, wanted
+        )
+    if not jnp.issubdtype(wanted, jnp.inexact):
+        return False
+    bits, least = jnp.finfo(wanted).bits, jnp.finfo(dtype).bits
+    same = wanted == dtype or jnp.issubdtype(wanted, jnp.complexfloating)
+    return bits >= least if same else bits > least
+
+
+def precision(value: Any) -> Any:
+    """None, one lax.Precision, or a pair of them."""
+    if value is None:
+        return None
+    if is_sequence(value):
+        if len(value) != 2:
+            fail("precision", value, "is not a pair", "Write one precision, or two")
+        if any(is_sequence(entry) for entry in value):
+            fail("precision", value, "is nested", "Write one precision, or two")
+        return tuple(_one_precision(value, entry) for entry in value)
+    return _one_precision(value, value)
+
+
+def _one_precision(value: Any, entry: Any) -> lax.Precision:
+    try:
+        return lax.Precision(entry)
+    except (ValueError, TypeError):
+        known = '"default", "high", "highest" or a jax.lax.Precision'
+        fail("precision", value, "is not a precision", f"Write {known}")
+
+
+# Shapes -------------------------------------------------------------------------------
+
+
+def shape(name: str, value: Any) -> Ints:
+    """A shape that came as an argument."""
+    if not is_sequence(value):
+        fail(name, value, "is not a shape", "Write a tuple of ints", TypeError)
+    return tuple(integer(name, size, 0, value) for size in value)
+
+
+def spatial_rank(kernel: Sequence[int], name: str = "kernel.shape") -> int:
+    """How many axes of a kernel's shape are space."""
+    if len(kernel) < 3:
+        rule = f"has {len(kernel)} axes, but two are for channels, the others for space"
+        fail(name, tuple(kernel), rule, "Add the missing axes")
+    return len(kernel) - 2
+
+
+def has_batch(x: Sequence[int], ndim: int, name: str = "x.shape") -> bool:
+    if len(x) not in (ndim + 1, ndim + 2):
+        rule = f"has {len(x)} axes, but the kernel has {ndim} for space"
+        remedy = f"Give {ndim + 2} axes, or {ndim + 1} without the batch axis"
+        fail(name, tuple(x), rule, remedy)
+    return len(x) == ndim + 2
+
+
+def bias_shape(bias: jax.Array | None, channels: int) -> None:
+    if bias is not None and bias.shape != (channels,):
+        rule = f"must have exactly shape ({channels},), one entry per output channel"
+        fail("bias.shape", bias.shape, rule, f"Write bias.reshape({channels})")
+
+
+def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> None:
+    """conv's space may be empty where its batch or channels are, as in PyTorch."""
+    name, x = shape
+    if 0 in space and 0 not in rest:
+        rule = "has a spatial axis of size zero; only batch and channels may be empty"
+        fail(name, tuple(x), rule, "Leave the call out for empty input")
+
+
+def window_not_empty(
+    window: Sequence[int], kernel: Sequence[int], name: str = "kernel.shape"
+) -> None:
+    if 0 in window:
+        rule = f"the window {tuple(window)} has an axis of size zero"
+        fail(name, tuple(kernel), rule, "Give every axis at least one weight")
+
+
+def groups_divide(side: str, channels: int, groups: int, kernel: Sequence[int]) -> None:
+    if channels == 0:
+        rule = f"has no {side} channels"
+        fail("kernel.shape", tuple(kernel), rule, "Give at least one per group")
+    if channels % groups:
+        rule = f"does not divide the kernel's {channels} {side} channels"
+        fail("groups", groups, rule, f"Choose groups that divide {channels}")
+
+
+def kernel_fits(i: Ints, k: Ints, d: Ints, pads: Pairs, name: str) -> None:
+    for axis, (size, taps, rate, (lo, hi)) in enumerate(
+        zip(i, k, d, pads, strict=True)
+    ):
+        if geo.span(taps, rate) > size + lo + hi:
+            fail(
+                name,
+                k,
+                f"spans {geo.span(taps, rate)} on spatial axis {axis} (dilation {rate})"
+                f", more than the padded input's {size + lo + hi}",
+                "Use a smaller kernel or dilation, or pad more",
+            )

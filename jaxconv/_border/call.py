@@ -1,0 +1,186 @@
+"""From a user's call to a contraction: everything checked, no array touched yet."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import Pairs
+from jaxconv._border.windows import Windows
+from jaxconv._core.contract import contract
+from jaxconv._core.spec import Layout, Role, Shape, Spec
+from jaxconv._plan import choose as _plan
+
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # numpy's
+
+
+class Setup(NamedTuple):
+    """What the shapes and options of a call come to."""
+
+    spec: Spec
+    shape: Shape  # of the image, with its batch axis
+    outputs: int  # channels of the result
+    has_batch: bool
+    pads: Pairs  # to be filled before the contraction; empty for zeros
+    mode: str
+
+    def pad(self, x: jax.Array) -> jax.Array:
+        """x with what padding_mode puts around it; nothing to do for zeros."""
+        if not self.pads:
+            return x
+        return jnp.pad(x, self.widths(x.ndim), mode=MODES[self.mode])
+
+    def widths(self, rank: int) -> list[tuple[int, int]]:
+        around = [(0, 0)] * rank
+        lead = self.spec.lead
+        around[lead : lead + self.spec.ndim] = self.pads
+        return around
+
+
+class Call(NamedTuple):
+    """A checked call: the operands, with their batch axis, and the setup."""
+
+    image: jax.Array
+    kernel: jax.Array
+    bias: jax.Array | None
+    setup: Setup
+
+    def contract(self, image: jax.Array) -> jax.Array:
+        return contract(image, self.kernel, self.setup.spec)
+
+    def finish(self, y: jax.Array) -> jax.Array:
+        """Adds the bias and takes the batch axis off again."""
+        if self.bias is not None:
+            shape = [1] * y.ndim
+            shape[self.setup.spec.axis("output", "o")] = -1
+            y = y + self.bias.astype(y.dtype).reshape(shape)
+        return y if self.setup.has_batch else y[0]
+
+
+def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Call:
+    """Checks the operands and everything else; ``role`` is "output" or "input"."""
+    x, kernel = can.array("x", x), can.array("kernel", kernel)
+    bias = None if bias is None else can.array("bias", bias)
+    can.same_dtype(x=x, kernel=kernel, bias=bias)
+    setup = _setup(role, x.shape, kernel.shape, x.dtype, options)
+    can.bias_shape(bias, setup.outputs)
+    return Call(x if setup.has_batch else x[None], kernel, bias, setup)
+
+
+class Options:
+    """Options as a cache key: with their types, since True == 1 == 1.0."""
+
+    __slots__ = ("key", "values")
+
+    def __init__(self, values: dict[str, Any]):
+        self.values = values
+        # Whether preferred_element_type may be 64 bits wide depends on the switch.
+        wide = cast(Any, jax.config).jax_enable_x64
+        self.key = (wide, *map(_typed, values.values()))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Options) and self.key == other.key
+
+
+def _typed(value: Any) -> Any:
+    if type(value) in (tuple, list):
+        return (type(value), *map(_typed, value))
+    return type(value), value
+
+
+def _setup(
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
+) -> Setup:
+    """`read_setup`, remembered: outside jit it would cost as much as the call."""
+    try:
+        return _remembered(role, x, kernel, dtype, Options(options))
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return read_setup(role, x, kernel, dtype, **options)
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: Options
+) -> Setup:
+    return read_setup(role, x, kernel, dtype, **options.values)
+
+
+def read_setup(
+    role: Role,
+    x_shape: Shape,
+    kernel_shape: Shape,
+    dtype: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    layout: Any,
+    padding_mode: Any = "zeros",
+    implementation: Any = None,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    output_padding: Any = 0,
+    output_size: Any = None,
+    name: str = "x.shape",
+) -> Setup:
+    """Checks shapes and options, and fixes the geometry.
+
+    ``name`` is what the caller's user calls the image's shape.
+    """
+    ndim, arranged = can.spatial_rank(kernel_shape), can.layout(layout)
+    has_batch = can.has_batch(x_shape, ndim, name)
+    shape = x_shape if has_batch else (1, *x_shape)
+    groups = can.integer("groups", groups, 1)
+    first = arranged == "channels_first"
+    window = kernel_shape[2:] if first else kernel_shape[:-2]
+    space = shape[2:] if first else shape[1:-1]
+    channels = shape[1 if first else -1]
+    can.window_not_empty(window, kernel_shape)
+    rest = (shape[0], channels) if role == "output" else ()
+    can.space_not_empty(space, rest, (name, x_shape))
+    outputs, wanted, why = _channels(role, kernel_shape, groups, arranged)
+    if channels != wanted:
+        rule = f"has {channels} channels in layout={layout!r}, but {why}"
+        remedy = f"Give it {wanted} channels, or check layout= and groups="
+        can.fail(name, x_shape, f"{rule} (kernel.shape={kernel_shape})", remedy)
+    windows = Windows.read(ndim, stride, padding, dilation, padding_mode)
+    if role == "output":
+        geometry, pads = windows.conv(space, window)
+    else:
+        geometry, pads = windows.transpose(space, window, output_padding, output_size)
+    result = can.result_dtype(dtype, preferred_element_type)
+    spec = Spec(role, geometry, groups, arranged, result, can.precision(precision))
+    if not isinstance(implementation, str | None):  # it may not even be hashable
+        can.choice("implementation", implementation, _plan.lowerings(role))
+    spec = _plan.admit(implementation, spec, shape, kernel_shape, dtype)
+    return Setup(spec, shape, outputs, has_batch, pads, windows.mode)
+
+
+def _channels(
+    role: Role, kernel: Shape, groups: int, layout: Layout
+) -> tuple[int, int, str]:
+    """Channels of the result, those that x must have, and why.
+
+    conv: x has groups*I channels; conv_transpose: x has the kernel's O channels.
+    """
+    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
+    side = "output" if role == "output" else "input"
+    can.groups_divide(side, o, groups, kernel)
+    outputs, wanted = (o, c * groups) if role == "output" else (c * groups, o)
+    if outputs == 0:
+        rule = "gives no output channels"
+        can.fail("kernel.shape", kernel, rule, "Give at least one per group")
+    if role == "output":
+        return outputs, wanted, f"the kernel expects {c} per group in {groups} group(s)"
+    why = f"the kernel, that of the convolution to be undone, puts out {o}"
+    return outputs, wanted, why

@@ -1,0 +1,1 @@
+"""The algebra and its plain ints: knows no user, no policy, no lowering."""

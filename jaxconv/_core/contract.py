@@ -1,0 +1,233 @@
+"""The one primitive: three roles, and the rules that close them under differentiation.
+
+Forget groups and space for a moment.  Then T(x, w, y) = sum x[n,c] w[o,c] y[n,o],
+
+    output  y = x wᵀ      input  x = y w      kernel  w = yᵀ x
+
+are three matrix products.  Each is bilinear; its transpose with respect to either
+operand leaves that operand open instead, and so is another of the three.  The same
+is true with groups and space put back.  No rule below has a padding, a flip or a
+stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jaxconv._core.intercept import plain
+from jaxconv._core.spec import GROUPED, LETTERS, Case, Letter, Role, Spec
+from jaxconv._lowerings.base import accumulator
+from jaxconv._plan import choose as _plan
+from jaxconv._plan import sharding as _sharding
+
+contract_p = Primitive("jaxconv_contract")
+
+
+def contract(a: Any, b: Any, spec: Spec) -> jax.Array:
+    """Contracts two operands of T; ``spec.operands`` says which they are."""
+    return contract_p.bind(*_match_varying(a, b), spec=spec)
+
+
+def _match_varying(*operands: Any) -> Sequence[Any]:
+    """Inside shard_map: make both operands vary over the same mesh axes.
+
+    The transpose of the cast is the psum that an unvarying operand's gradient needs.
+    """
+    axes = [jax.typeof(v).manual_axis_type.varying for v in operands]
+    union = frozenset().union(*axes)
+    return [
+        jax.lax.pcast(v, tuple(union - have), to="varying") if union - have else v
+        for v, have in zip(operands, axes, strict=True)
+    ]
+
+
+# Shapes and evaluation ----------------------------------------------------------------
+
+
+@contract_p.def_abstract_eval
+def _abstract_eval(a: Any, b: Any, *, spec: Spec) -> Any:
+    shape = spec.result_shape(a.shape, b.shape)
+    sharding = spec.sharding or _result_sharding(a, b, spec)
+    return a.update(shape=shape, dtype=spec.dtype, weak_type=False, sharding=sharding)
+
+
+def _result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
+    """Explicit sharding: a letter keeps the sharding of the operand that holds it.
+
+    Space keeps the sharding of the first operand that has it (the image).  A mesh axis
+    that stands twice keeps its first place.
+    """
+    mesh = b.sharding.mesh if a.sharding.mesh.empty else a.sharding.mesh
+    letters: dict[Letter, Any] = {}
+    for operand, aval in zip(spec.operands, (a, b), strict=True):
+        for letter in LETTERS[operand]:
+            found = aval.sharding.spec[spec.axis(operand, letter)]
+            letters[letter] = letters.get(letter) or found
+    first = spec.operands[0]
+    space = [
+        None if spec.role == "kernel" else a.sharding.spec[axis]
+        for axis in range(a.ndim)
+        if axis not in {spec.axis(first, letter) for letter in LETTERS[first]}
+    ]
+    return NamedSharding(mesh, _once(spec.arrange(spec.role, letters, space)))
+
+
+def _once(parts: Sequence[Any]) -> PartitionSpec:
+    used: set[Any] = set()
+    kept: list[Any] = []
+    for part in parts:
+        names = part if isinstance(part, tuple) else (part,)
+        kept.append(None if used.intersection(names) else part)
+        used.update(name for name in names if name is not None)
+    return PartitionSpec(*kept)
+
+
+# The library never jits its callers; this is how a primitive runs outside jit.
+contract_p.def_impl(jax.jit(contract_p.bind, static_argnames="spec"))
+
+
+# Derivatives --------------------------------------------------------------------------
+
+
+def _transpose(position: int, cotangent: Any, *operands: Any, spec: Spec) -> Any:
+    """Leaves operand ``position`` open instead of the result, which is now known."""
+    wanted, other = spec.operands[position], spec.operands[1 - position]
+    known = {spec.role: cotangent, other: operands[1 - position]}
+    aval = operands[position].aval
+    sharded = not aval.sharding.mesh.empty
+    turned = replace(
+        spec,
+        role=wanted,
+        dtype=aval.dtype,
+        lowering=_plan.carried(spec.lowering, wanted),
+        sharding=aval.sharding if sharded else None,
+    )
+    first, second = turned.operands
+    return contract(known[first], known[second], turned)
+
+
+ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
+
+
+# Batching -----------------------------------------------------------------------------
+
+
+def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
+    """A mapped axis joins an axis that the operands have already.
+
+    Mapped in both operands it multiplies the groups.  Mapped in one it joins the letter
+    that this operand shares with the result: n, c or o.  So the result is the same
+    primitive again, and a gradient of a vmap has the same lowerings as any other.
+    """
+    mapped = [dim is not None for dim in dims]
+    size = next(v.shape[d] for v, d in zip(args, dims, strict=True) if d is not None)
+    letter: Letter | None = None  # groups
+    if not all(mapped):
+        shared = set(LETTERS[spec.operands[mapped.index(True)]]) & set(
+            LETTERS[spec.role]
+        )
+        (letter,) = shared
+    place = _place(spec, spec.role, letter)
+    first, second = (
+        v if dim is None else _join(v, dim, _place(spec, operand, letter))
+        for v, dim, operand in zip(args, dims, spec.operands, strict=True)
+    )
+    spec = replace(spec, sharding=None)
+    if letter is None:
+        spec = replace(spec, groups=spec.groups * size, mapped=True)
+    out = contract(first, second, spec)
+    return _part(out, size, place), 0
+
+
+def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:
+    """The axis that takes the mapped one up, and the groups that stand before it."""
+    axis = spec.axis(operand, letter or GROUPED[operand])
+    return axis, spec.groups if letter == GROUPED[operand] else 1
+
+
+def _join(v: jax.Array, dim: int, place: tuple[int, int]) -> jax.Array:
+    axis, outer = place
+    v = jnp.moveaxis(v, dim, 0)
+    size, *shape = v.shape
+    before, extent, after = shape[:axis], shape[axis], shape[axis + 1 :]
+    v = v.reshape(size, *before, outer, extent // outer, *after)
+    return jnp.moveaxis(v, 0, axis + 1).reshape(*before, size * extent, *after)
+
+
+def _part(v: jax.Array, size: int, place: tuple[int, int]) -> jax.Array:
+    axis, outer = place
+    before, extent, after = v.shape[:axis], v.shape[axis] // size, v.shape[axis + 1 :]
+    v = v.reshape(*before, outer, size, extent // outer, *after)
+    return jnp.moveaxis(v, axis + 1, 0).reshape(size, *before, extent, *after)
+
+
+batching.primitive_batchers[contract_p] = _batch
+
+
+# Lowering -----------------------------------------------------------------------------
+
+
+def run(
+    a: jax.Array, b: jax.Array, *, spec: Spec, platform: str, partitioned: bool = False
+) -> jax.Array:
+    """Channels last, one type, the lowering that the plan chooses, and back again."""
+    sizes, shape = spec.sizes(a.shape, b.shape), spec.result_shape(a.shape, b.shape)
+    if 0 in (*a.shape, *b.shape, *shape):
+        return jnp.zeros(shape, spec.dtype)
+    dtype = operand_dtype(a.dtype, b.dtype, spec)
+    case = Case(spec, sizes, dtype)
+    choose = _sharding.choose if partitioned else _plan.choose
+    lowering = choose(case, platform).lowering
+    a, b = a.astype(dtype), b.astype(dtype)
+    with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
+        compute = lowering.roles[spec.role]
+        if lowering.native:
+            return _result(compute(a, b, spec), spec)
+        first, second = map(spec.to_last, spec.operands)
+        out = compute(a.transpose(first), b.transpose(second), spec)
+        return _result(out, spec).transpose(spec.from_last(spec.role))
+
+
+def _result(v: jax.Array, spec: Spec) -> jax.Array:
+    """In the result's type; a real operand's gradient is real."""
+    real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
+    return (v.real if real else v).astype(spec.dtype)
+
+
+def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
+    """The type to contract in: the result's, where that is wider than the sums."""
+    dtype = np.promote_types(a, b)
+    sums = accumulator(dtype)
+    kept = sums == spec.dtype or np.promote_types(sums, spec.dtype) == sums
+    return dtype if kept else spec.dtype
+
+
+def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
+    sharding = ctx.avals_out[0].sharding
+    partitioned = _sharding.partitioned(ctx.module_context.axis_context)
+    fun = partial(run, spec=spec, platform=platform, partitioned=partitioned)
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
+    # Inside shard_map a lowering sees one shard; its loops need not say what varies.
+    local = [
+        v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in
+    ]
+    inner = ctx.replace(avals_in=local)
+    return mlir.lower_fun(fun, multiple_results=False)(inner, a, b)
+
+
+mlir.register_lowering(contract_p, partial(_rule, platform="default"))
+for _platform in ("cpu", "cuda", "rocm", "tpu"):
+    mlir.register_lowering(
+        contract_p, partial(_rule, platform=_platform), platform=_platform
+    )

@@ -1,0 +1,172 @@
+"""What one contraction is: its role, geometry, groups, layout and result type.
+
+The trilinear form of a convolution, for a fixed geometry,
+
+    T(x, w, y) = sum of x[n, g, c, p*s + t*d - lo] * w[g, o, c, t] * y[n, g, o, p]
+
+over batch n, group g, input channel c and output channel o of the group, position p
+and tap t.  Leaving one operand open gives one role:
+
+    "output"   x, w -> y   convolution
+    "input"    y, w -> x   transposed convolution
+    "kernel"   x, y -> w   the gradient with respect to the kernel
+
+Besides space the operands have these axes: ``input`` n and (g, c), ``output`` n and
+(g, o), ``kernel`` c and (g, o), group-major where a pair stands.  Every letter but g is
+in exactly two of the three operands, which is why the rules in `contract` are short.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from jaxconv._core.geometry import Geometry
+
+Role = Literal["output", "input", "kernel"]
+Letter = Literal["n", "c", "o"]
+Layout = Literal["channels_first", "channels_last"]
+Shape = tuple[int, ...]
+T = TypeVar("T")
+
+OPERANDS: dict[Role, tuple[Role, Role]] = {
+    "output": ("input", "kernel"),
+    "input": ("output", "kernel"),
+    "kernel": ("input", "output"),
+}
+LETTERS: dict[Role, tuple[Letter, Letter]] = {
+    "input": ("n", "c"),
+    "output": ("n", "o"),
+    "kernel": ("o", "c"),
+}
+GROUPED: dict[Role, Letter] = {"input": "c", "output": "o", "kernel": "o"}
+
+
+class Sizes(NamedTuple):
+    """Batch, and channels per group in and out."""
+
+    n: int
+    c: int
+    o: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The static part of a contraction: hashable, one per jit cache entry."""
+
+    role: Role
+    geometry: Geometry
+    groups: int
+    layout: Layout
+    dtype: np.dtype
+    precision: Any = None
+    lowering: str | None = None
+    sharding: Any = None  # the result's, where the transpose rules know it
+    mapped: bool = False  # whether some of the groups are examples, made so by vmap
+
+    @property
+    def operands(self) -> tuple[Role, Role]:
+        return OPERANDS[self.role]
+
+    @property
+    def ndim(self) -> int:
+        return self.geometry.ndim
+
+    @property
+    def lead(self) -> int:
+        """How many axes of an image stand before space."""
+        return 2 if self.layout == "channels_first" else 1
+
+    def axis(self, operand: Role, letter: Letter) -> int:
+        """Where an operand of this layout keeps a letter."""
+        if self.layout == "channels_first":
+            return LETTERS[operand].index(letter)
+        if letter == "n":
+            return 0
+        return self.ndim + (1 if letter == GROUPED[operand] else 0)
+
+    def space(self, operand: Role) -> Shape:
+        return getattr(self.geometry, operand)
+
+    def sizes(self, a: Sequence[int], b: Sequence[int]) -> Sizes:
+        """Batch and channels per group, read off the two operands' shapes."""
+        found: dict[str, int] = {}
+        for operand, shape in zip(self.operands, (a, b), strict=True):
+            for letter in LETTERS[operand]:
+                size = shape[self.axis(operand, letter)]
+                shared = letter == GROUPED[operand]
+                found.setdefault(letter, size // self.groups if shared else size)
+        return Sizes(**found)
+
+    def result_shape(self, a: Sequence[int], b: Sequence[int]) -> Shape:
+        return self.shape(self.role, self.sizes(a, b))
+
+    def shape(self, operand: Role, sizes: Sizes) -> Shape:
+        values: dict[Letter, int] = {"n": sizes.n, "c": sizes.c, "o": sizes.o}
+        values[GROUPED[operand]] *= self.groups
+        return self.arrange(operand, values, self.space(operand))
+
+    def arrange(
+        self, operand: Role, letters: dict[Letter, T], space: Sequence[T]
+    ) -> tuple[T, ...]:
+        """An operand's axes in order, from its letters' entries and those of space."""
+        axes = list(space)
+        for letter in sorted(
+            LETTERS[operand], key=lambda name: self.axis(operand, name)
+        ):
+            axes.insert(self.axis(operand, letter), letters[letter])
+        return tuple(axes)
+
+    def to_last(self, operand: Role) -> Shape:
+        """Permutation to channels last: (n, *space, c), kernels (*space, c, o)."""
+        if self.layout == "channels_last":
+            return tuple(range(self.ndim + 2))
+        space = tuple(range(2, self.ndim + 2))
+        return (*space, 1, 0) if operand == "kernel" else (0, *space, 1)
+
+    def from_last(self, operand: Role) -> Shape:
+        return tuple(int(axis) for axis in np.argsort(self.to_last(operand)))
+
+
+class Case(NamedTuple):
+    """A contraction with its sizes: all that the plan needs to know."""
+
+    spec: Spec
+    sizes: Sizes
+    dtype: np.dtype  # of the operands
+
+    @property
+    def role(self) -> Role:
+        return self.spec.role
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.spec.geometry
+
+    @property
+    def groups(self) -> int:
+        return self.spec.groups
+
+    @property
+    def depthwise(self) -> bool:
+        """One input channel per group."""
+        return self.sizes.c == 1
+
+    @property
+    def multiply_adds(self) -> int:
+        g, (n, c, o) = self.geometry, self.sizes
+        return n * self.groups * c * o * g.taps * g.positions
+
+    def bytes(self, operand: Role) -> int:
+        shape = self.spec.shape(operand, self.sizes)
+        dtype = self.spec.dtype if operand == self.role else self.dtype
+        return math.prod(shape) * dtype.itemsize
+
+    @property
+    def operand_bytes(self) -> int:
+        """Bytes of both operands and the result."""
+        return sum(self.bytes(operand) for operand in LETTERS)

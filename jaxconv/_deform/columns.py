@@ -1,0 +1,113 @@
+"""Sampled columns times a kernel: at once, or in chunks of output positions.
+
+The columns of an output position are what its window read, (taps, channels), as in
+`unfold`.  All of them together are taps times larger than the image.  In chunks only
+some exist at a time, in the derivatives too: those sample again what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxconv._core.geometry import Ints
+from jaxconv._deform.form import sample
+from jaxconv._lowerings.base import accumulator
+
+
+class Samples(NamedTuple):
+    """Where every output position reads, for each tap and offset group."""
+
+    first: jax.Array  # the row of the first corner, (n, positions, taps, groups)
+    weights: jax.Array  # (n, corners, positions, taps, groups)
+    deltas: Ints
+
+
+def multiply(
+    rows: jax.Array,
+    samples: Samples,
+    kernel: jax.Array,
+    *,
+    chunks: int,
+    precision: Any,
+) -> jax.Array:
+    """(n, rows, c), and a kernel (g, taps, c/g, o), to (n, positions, g*o)."""
+    one = partial(
+        _multiply, rows, kernel=kernel, deltas=samples.deltas, precision=precision
+    )
+    if chunks == 1:
+        return one(samples.first, samples.weights)
+    return _in_chunks(one, chunks, samples.first, samples.weights)
+
+
+def _in_chunks(
+    one: Callable[[jax.Array, jax.Array], jax.Array],
+    chunks: int,
+    index: jax.Array,
+    weights: jax.Array,
+) -> jax.Array:
+    positions = index.shape[1]
+    parts = _split(index, chunks, 1), _split(weights, chunks, 2)
+    # Inside a loop nothing is merged across the checkpoint; a barrier would only cost.
+    again = jax.checkpoint(one, prevent_cse=False)
+    out = lax.map(lambda part: again(*part), parts)
+    out = jnp.moveaxis(out, 0, 1)
+    n, _, _, channels = out.shape
+    return out.reshape(n, -1, channels)[:, :positions]
+
+
+def _split(v: jax.Array, chunks: int, axis: int) -> jax.Array:
+    """The axis in equal parts, which come first; the last one is filled up with zeros.
+
+    A row and weights of zero make a sample that lies nowhere.
+    """
+    length = -(-v.shape[axis] // chunks)
+    around = [(0, 0)] * v.ndim
+    around[axis] = (0, chunks * length - v.shape[axis])
+    v = jnp.pad(v, around)
+    before, after = v.shape[:axis], v.shape[axis + 1 :]
+    return jnp.moveaxis(v.reshape(*before, chunks, length, *after), axis, 0)
+
+
+def _multiply(
+    rows: jax.Array,
+    index: jax.Array,
+    weights: jax.Array,
+    *,
+    kernel: jax.Array,
+    deltas: Ints,
+    precision: Any,
+) -> jax.Array:
+    n, positions, taps, groups = index.shape
+    flat = positions * taps * groups
+    columns = sample(
+        rows,
+        weights.reshape(n, len(deltas), 1, flat),
+        index.reshape(n, 1, flat),
+        deltas,
+    )
+    channels = rows.shape[2] * groups
+    columns = columns.reshape(n * positions, taps, channels)
+    y = _product(columns, kernel, precision)
+    return y.reshape(n, positions, y.shape[-1])
+
+
+def _product(columns: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
+    """(p, taps, c) and (g, taps, c/g, o) to (p, g*o)."""
+    g, taps, c, o = kernel.shape
+    positions = columns.shape[0]
+    wide = accumulator(np.dtype(columns.dtype))
+    contract = partial(jnp.einsum, precision=precision, preferred_element_type=wide)
+    if g == 1:
+        flat = columns.reshape(positions, taps * c)
+        y = contract("pc,co->po", flat, kernel.reshape(taps * c, o))
+    else:
+        parts = columns.reshape(positions, taps, g, c)
+        y = contract("ptgc,gtco->pgo", parts, kernel).reshape(positions, g * o)
+    return y.astype(columns.dtype)

@@ -1,0 +1,1 @@
+"""What a function's convolutions do: explain, tune, summarize, input_support."""

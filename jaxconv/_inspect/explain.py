@@ -1,0 +1,105 @@
+"""What a function's convolutions do, and which lowering runs each, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxconv._border import arguments as can
+from jaxconv._core.geometry import Axis
+from jaxconv._core.spec import Case, Role
+from jaxconv._inspect.walk import Found, contractions
+from jaxconv._plan import choose as _plan
+
+_TITLES: dict[Role, str] = {
+    "output": "convolution: x, kernel -> y",
+    "input": "transposed convolution (gradient for x): y, kernel -> x",
+    "kernel": "gradient for the kernel: x, y -> kernel",
+}
+
+_AVOID = "implementation='direct' avoids it"
+
+
+def explain(
+    fn: Callable[..., Any], *args: Any, platform: str | None = None, **kwargs: Any
+) -> str:
+    r"""Says in words and numbers what a function's convolutions do, and which way.
+
+    .. math:: \mathit{flops} = 2 \, N \, g \, c \, o \, \prod k \prod \mathrm{positions}
+
+    Every contraction that ``fn(*args, **kwargs)`` would run is listed in order, also
+    those of gradients, with its sizes, the formula filled in, its work and memory, the
+    lowering that the plan chooses and why, where NaN and infinity spread in it further
+    than in direct convolution, and the others that could run it.  Nothing is computed.
+
+    Args:
+      fn: any traceable function: `jaxconv.conv` itself, a model, a gradient.
+      args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.
+      platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; by default the one JAX uses here.
+      kwargs: static options, passed on as they are.
+
+    Returns:
+      A text of several lines.  Sizes are in elements, memory in bytes.
+
+    Raises:
+      ValueError, TypeError: fn or platform is none; whatever tracing ``fn`` raises.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxconv
+      >>> x, kernel = jnp.zeros((1, 3, 8, 8)), jnp.zeros((4, 3, 3, 3))
+      >>> text = jaxconv.explain(jaxconv.conv, x, kernel, stride=2, padding=1)
+      >>> print(text.splitlines()[0])
+      1. convolution: x, kernel -> y
+
+    Elsewhere: `jax.make_jaxpr` shows the calls, `compiled.as_text()` what XLA made of
+    them; neither says why.
+
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6, 14 and 15.
+    """
+    where = _plan.platform_name(can.platform(platform) or jax.default_backend())
+    found = contractions(can.function("fn", fn), *args, **kwargs)
+    if not found:
+        return "no convolutions of jaxconv's"
+    return "\n".join(_describe(i, f, where) for i, f in enumerate(found, start=1))
+
+
+def _describe(index: int, found: Found, platform: str) -> str:
+    case = found.case
+    spec, choice = case.spec, _plan.choose(case, platform)
+    names = [f"{n} {s}" for n, s in zip(spec.operands, found.shapes, strict=True)]
+    result = spec.shape(spec.role, case.sizes)
+    lines = [
+        f"{', '.join(names)} {case.dtype.name}"
+        f" -> {spec.role} {result} {spec.dtype.name}",
+        _sizes(case),
+        *(_axis(i, axis) for i, axis in enumerate(case.geometry.axes)),
+        f"{case.multiply_adds:,} multiply-adds, {2 * case.multiply_adds:,} flops; "
+        f"{case.operand_bytes:,} bytes of operands and result",
+        f"lowering {choice.lowering.name!r}: {choice.lowering.summary}",
+        f"because: {choice.reason}",
+        f"needs at most {choice.lowering.scratch(case):,} bytes beside them",
+        f"could also run: {', '.join(_plan.admissible(case)) or 'nothing else'}",
+    ]
+    spreads = choice.lowering.spreads(case)
+    if spreads is not None and (platform == "cpu" or choice.lowering.name != "xla"):
+        lines.insert(-1, f"NaN and infinity spread {spreads}; {_AVOID}")
+    if found.times > 1:
+        lines.append(f"runs {found.times} times")
+    return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])
+
+
+def _sizes(case: Case) -> str:
+    n, c, o = case.sizes
+    kind = "depthwise" if case.depthwise and case.groups > 1 else "group(s)"
+    return f"batch {n}; {case.groups} {kind} of {c} channels in and {o} out"
+
+
+def _axis(index: int, axis: Axis) -> str:
+    i, k, o, s, d, lo = axis
+    return (
+        f"axis {index}: ({i} + {lo} + {axis.hi} - {d}*({k}-1) - 1)/{s} + 1 = {o}"
+        f" (input {i}, padding {lo} and {axis.hi}, kernel {k}, dilation {d},"
+        f" stride {s})"
+    )

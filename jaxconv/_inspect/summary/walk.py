@@ -1,0 +1,273 @@
+"""Walks a jaxpr: what every value sees, and every convolution on the way."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend.core import JaxprEqn, Literal, jaxprs_in_params
+
+from jaxconv._core.spec import Shape
+from jaxconv._inspect.summary import control as _control
+from jaxconv._inspect.summary import seen as _seen
+from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.convolve import convolve
+from jaxconv._inspect.summary.read import CONVOLUTIONS, Reading, moved_bytes, read
+from jaxconv._inspect.summary.rules import RULES
+from jaxconv._inspect.summary.seen import NOTHING, Equation, Seen
+from jaxconv._inspect.summary.views import Axis
+
+LARGEST = 2**20  # elements of a constant that is looked into
+# Operations that only arrange a value: a bias is still one after them.
+ARRANGING = frozenset(
+    "broadcast_in_dim convert_element_type reshape squeeze transpose copy name".split()
+)
+
+
+class Constant:
+    """A value that no input has a part in, computed when it is asked for."""
+
+    def __init__(self, compute: Callable[[], Any]):
+        self._compute: Callable[[], Any] | None = compute
+        self._value: Any = None
+
+    def value(self) -> Any:
+        if self._compute is not None:
+            self._value, self._compute = self._compute(), None
+        return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    shape: Shape
+    seen: Seen = field(default_factory=dict[int, tuple[_views.View, ...]])
+    known: Constant | None = None
+    leaf: int | None = None  # the input that this is, arranged otherwise
+    row: tuple[int, ...] | None = None  # the convolution that this is the result of
+
+
+class Row(NamedTuple):
+    """A convolution as found; a loop finds it again, and the last time counts."""
+
+    reading: Reading
+    name: str
+    shapes: tuple[Shape, Shape, Shape]
+    dtype: str
+    bytes: int
+    times: int
+    seen: Seen
+    space: tuple[int, ...]
+    roots: frozenset[int]  # the inputs that the kernel comes from
+    copies: int  # slices of those that the kernel is, one after the other
+    bias: int | None = None
+    notes: frozenset[str] = frozenset()
+
+
+class Lost(NamedTuple):
+    """An operation that was not followed."""
+
+    primitive: str
+    name: str
+
+
+@dataclass
+class Walk:
+    """What is being collected; ``path`` and ``times`` are those of the place now."""
+
+    platform: str
+    shapes: list[Shape]  # of the inputs, constants among them
+    rows: dict[tuple[int, ...], Row] = field(default_factory=dict)
+    lost: dict[tuple[int, ...], Lost] = field(default_factory=dict)
+    products: dict[tuple[int, ...], int] = field(default_factory=dict)
+    labels: dict[Axis, int] = field(default_factory=dict)
+    path: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    times: int = 1
+    notes: frozenset[str] = frozenset()
+    images: dict[int, set[int]] = field(default_factory=dict)  # inputs' axes of space
+    fresh: Any = field(default_factory=itertools.count)
+
+    def run(
+        self, jaxpr: Any, args: Sequence[Value], consts: Sequence[Value] | None = None
+    ) -> list[Value]:
+        """The results of a jaxpr, closed or open, for these arguments."""
+        if consts is None:
+            consts = [constant(c) for c in getattr(jaxpr, "consts", ())]
+        jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+        env: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=False))
+        env |= zip(jaxpr.invars, args, strict=True)
+
+        def look(var: Any) -> Value:
+            return constant(var.val) if isinstance(var, Literal) else env[var]
+
+        for eqn in jaxpr.eqns:
+            results = self._step(eqn, [look(var) for var in eqn.invars])
+            env |= zip(eqn.outvars, results, strict=True)
+        return [look(var) for var in jaxpr.outvars]
+
+    def inside(
+        self, eqn: JaxprEqn, jaxpr: Any, args: Sequence[Value], *, part: int = 0,
+        times: int = 1, note: str | None = None,
+    ) -> list[Value]:  # fmt: skip
+        """The same for a jaxpr that is part of an equation."""
+        before = self.path, self.names, self.times, self.notes
+        self.path += (id(eqn), part)
+        self.names += tuple(_scope(eqn))
+        self.times *= times
+        self.notes |= {note} if note else set[str]()
+        try:
+            return self.run(jaxpr, args)
+        finally:
+            self.path, self.names, self.times, self.notes = before
+
+    def _step(self, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
+        handler = _control.HANDLERS.get(eqn.primitive.name)
+        if handler is not None:
+            results = handler(self, eqn, values)
+        else:
+            results = self._apply(eqn, values)
+        outs = [getattr(v.aval, "shape", ()) for v in eqn.outvars]
+        return [replace(v, shape=s) for v, s in zip(results, outs, strict=True)]
+
+    def _apply(self, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
+        seens = [v.seen for v in values]
+        eq = self._equation(eqn, values)
+        row = None
+        if eqn.primitive in CONVOLUTIONS:
+            found, row = [self._convolution(eqn, eq, values)], self._here(eqn)
+        else:
+            found = self._ruled(eqn, eq, seens)
+        computed = _computed(eqn, values)
+        if eqn.primitive.name == "dot_general":
+            self._product(eqn, eq)
+        if eqn.primitive.name in ("add", "add_any"):
+            self._bias(values)
+        kept = values[0] if eqn.primitive.name in ARRANGING else Value(())
+        return [
+            Value((), seen, held, kept.leaf, row or kept.row)
+            for seen, held in zip(found, computed, strict=True)
+        ]
+
+    def _ruled(self, eqn: JaxprEqn, eq: Equation, seens: list[Seen]) -> list[Seen]:
+        name, count = eqn.primitive.name, len(eqn.outvars)
+        rule = RULES.get(name)
+        if rule is None:
+            return [self.unknown(eqn, seens)] * count
+        found = rule(eq, *seens)
+        many = found if isinstance(found, list) else [found] * count
+        for seen in many:
+            if _reasons(seen) - set[str]().union(*map(_reasons, seens)):
+                self.lost[self._here(eqn)] = Lost(name, self._name(eqn))
+        return many
+
+    def unknown(self, eqn: JaxprEqn, seens: Sequence[Seen]) -> Seen:
+        """An operation without a rule; the convolutions inside are listed still."""
+        for part, jaxpr in enumerate(jaxprs_in_params(eqn.params)):
+            args = [Value(getattr(v.aval, "shape", ())) for v in jaxpr.invars]
+            self.inside(eqn, jaxpr, args, part=part)
+        seen = _seen.unknown(seens, eqn.primitive.name)
+        if any(not view.whole for views in seen.values() for view in views):
+            self.lost[self._here(eqn)] = Lost(eqn.primitive.name, self._name(eqn))
+        return seen
+
+    def _equation(self, eqn: JaxprEqn, values: list[Value]) -> Equation:
+        def value_of(operand: int) -> np.ndarray | None:
+            value = values[operand]
+            if value.known is None or np.prod(value.shape, dtype=float) > LARGEST:
+                return None
+            return np.asarray(value.known.value())
+
+        outputs = [getattr(v.aval, "shape", ()) for v in eqn.outvars]
+        inputs = [v.shape for v in values]
+        return Equation(eqn.params, inputs, outputs, self.labels, value_of)
+
+    def _here(self, eqn: JaxprEqn) -> tuple[int, ...]:
+        return (*self.path, id(eqn))
+
+    def _name(self, eqn: JaxprEqn) -> str:
+        return "/".join((*self.names, *_scope(eqn)))
+
+    # What is collected ----------------------------------------------------------------
+
+    def _convolution(self, eqn: JaxprEqn, eq: Equation, values: list[Value]) -> Seen:
+        reading = read(eqn, self.platform)
+        seen = convolve(eq, reading, values[0].seen, values[1].seen)
+        kernel = values[1].seen
+        labels = {a for views in kernel.values() for v in views for a in v.axes}
+        copies = np.prod([self.labels[a] for a in labels if a in self.labels] or [1])
+        space = reading.result_axes[2:] if reading.windows is not None else ()
+        for source, views in seen.items():
+            axes = (axis for axis, view in enumerate(views) if view.axes & set(space))
+            self.images.setdefault(source, set()).update(axes)
+        aval: Any = eqn.outvars[0].aval
+        self.rows[self._here(eqn)] = Row(
+            reading,
+            self._name(eqn),
+            (eq.inputs[0], eq.inputs[1], eq.outputs[0]),
+            np.dtype(aval.dtype).name,
+            moved_bytes(eqn),
+            self.times,
+            seen,
+            space,
+            frozenset(kernel),
+            int(copies),
+            None,
+            self.notes,
+        )
+        return seen
+
+    def _bias(self, values: list[Value]) -> None:
+        """A vector added to a convolution's result, one number for each channel."""
+        for one, two in (values, values[::-1]):
+            row = self.rows.get(one.row or ())
+            if row is None or two.leaf is None:
+                continue
+            channels = row.shapes[2][row.reading.result_axes[1]]
+            if np.prod(self.shapes[two.leaf]) == channels:
+                self.rows[one.row or ()] = row._replace(bias=two.leaf)
+
+    def _product(self, eqn: JaxprEqn, eq: Equation) -> None:
+        (summed, _), _ = eqn.params["dimension_numbers"]
+        depth = int(np.prod([eq.inputs[0][axis] for axis in summed]))
+        work = int(np.prod(eq.outputs[0])) * depth * self.times
+        self.products[self._here(eqn)] = work
+
+
+def _reasons(seen: Seen) -> set[str]:
+    return {reason for views in seen.values() for v in views for reason in v.unknown}
+
+
+def _scope(eqn: JaxprEqn) -> list[str]:
+    stack = str(eqn.source_info.name_stack)
+    return [stack] if stack else []
+
+
+def known(value: Any) -> Constant:
+    return Constant(lambda: value)
+
+
+def constant(value: Any) -> Value:
+    return Value(np.shape(value), NOTHING, known(value))
+
+
+def _computed(eqn: JaxprEqn, values: list[Value]) -> Sequence[Constant | None]:
+    """The results as constants, if all operands are."""
+    constants = [v.known for v in values]
+    if eqn.effects or any(constant is None for constant in constants):
+        return [None] * len(eqn.outvars)
+
+    def compute() -> Sequence[Any]:
+        operands = [constant.value() for constant in constants if constant is not None]
+        with jax.ensure_compile_time_eval():
+            found = eqn.primitive.bind(*operands, **eqn.params)
+        return found if eqn.primitive.multiple_results else [found]
+
+    all_of_them = Constant(compute)
+    return [
+        Constant(lambda index=index: all_of_them.value()[index])
+        for index in range(len(eqn.outvars))
+    ]

@@ -1,0 +1,116 @@
+"""Which inputs one output depends on, exactly."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxconv._border import arguments as can
+from jaxconv._inspect.support.structure import Tape
+
+
+def input_support(
+    fn: Callable[[Any], Any],
+    x: Any,
+    index: int | Sequence[int],
+    *,
+    method: str = "structure",
+) -> np.ndarray:
+    r"""Which elements of x one element of ``fn(x)`` depends on, as booleans.
+
+    .. math:: S = \{\, i : f(x)_{\mathit{index}} \text{ depends on } x_i \,\}
+
+    ``method="structure"`` follows the traced operations back from the element.  The
+    values of x play no part: a ReLU counts as open, each element of a pooling window
+    as its possible maximum, and factors that depend on x as not zero.  What does not
+    depend on x has its real value: a weight that is zero, as in a masked or dilated
+    kernel, cuts the path, and so does a constant mask.  So this is every input that
+    can have an influence, holes included, for some x; too many only where paths cancel
+    (``x - x``), where a computed factor is always zero (the softmax of a causal mask),
+    or at an operation it does not know, which counts as "everything" with a warning.
+
+    ``method="gradient"`` is where the derivative at this x is not zero.  That can be
+    too few: a closed ReLU, an element that is not its window's maximum, ``round``,
+    ``argmax`` and integers hide what they depend on.  Where both methods agree the
+    answer is certain.
+
+    Args:
+      fn: a function of one array with one array as its result.
+      x: an array; its shape and type are enough (`jax.ShapeDtypeStruct`) for
+        "structure".
+      index: of the element of the result, one int per axis.
+      method: "structure" or "gradient".
+
+    Returns:
+      An array of booleans with the shape of x.
+
+    Raises:
+      ValueError: an index that does not fit the result, or an unknown method.
+      TypeError: arguments of the wrong kind.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> kernel = jnp.array([[[1.0, -2.0, 1.0]]])
+      >>> def fn(x):
+      ...     return jaxconv.conv(x, kernel, dilation=3)
+      >>> jaxconv.input_support(fn, jnp.zeros((1, 9)), (0, 1)).nonzero()[1].tolist()
+      [1, 4, 7]
+
+    Elsewhere: gradients of a trained model, which miss what a ReLU closes.
+
+    Source: Luo et al., "Understanding the effective receptive field in deep
+    convolutional neural networks", NeurIPS 2016, for the gradient; `summarize` for the
+    smallest box around it.
+    """
+    can.function("fn", fn)
+    can.choice("method", method, ("structure", "gradient"))
+    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        got = type(x).__name__
+        can.fail("x", got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
+    result = jax.eval_shape(fn, x)
+    if not hasattr(result, "shape"):
+        rule = "returns something else than one array"
+        can.fail("fn", type(result).__name__, rule, "Return one of them", TypeError)
+    place = _place(index, result.shape)
+    if method == "gradient":
+        return _gradient(fn, x, place, result)
+    start = np.zeros(result.shape, bool)
+    start[place] = True
+    return Tape().record(jax.make_jaxpr(fn)(x), x).support(start)
+
+
+def _place(index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    entries = tuple(index) if can.is_sequence(index) else (index,)
+    if len(entries) != len(shape):
+        rule = f"has length {len(entries)}, but the result has shape {shape}"
+        can.fail("index", index, rule, "Write one int per axis of the result")
+    place: list[int] = []
+    for entry, size in zip(entries, shape, strict=True):
+        rule = f"{entry!r} is not an int"
+        if isinstance(entry, bool):
+            can.fail("index", index, rule, "Write ints", TypeError)
+        try:
+            number = operator.index(entry)
+        except TypeError:
+            can.fail("index", index, rule, "Write ints", TypeError)
+        if not -size <= number < size:
+            rule = f"{number} lies outside of the result's shape {shape}"
+            can.fail("index", index, rule, f"Write an int from {-size} to {size - 1}")
+        place.append(number)
+    return tuple(place)
+
+
+def _gradient(fn: Any, x: Any, place: tuple[int, ...], result: Any) -> np.ndarray:
+    for name, array in (("x", x), ("fn's result", result)):
+        if not jnp.issubdtype(array.dtype, jnp.inexact):
+            rule = "has no derivative"
+            remedy = 'Use method="structure", or a type of floating point'
+            can.fail(name, array.dtype.name, rule, remedy, TypeError)
+    _, back = jax.vjp(fn, jnp.asarray(can.array("x", x)))
+    (gradient,) = back(jnp.zeros(result.shape, result.dtype).at[place].set(1))
+    return np.asarray(gradient != 0)

@@ -1,0 +1,42 @@
+"""Finds the contractions that a function runs, by walking its jaxpr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+from jax.extend.core import Jaxpr, jaxprs_in_params
+
+from jaxconv._core.contract import contract_p, operand_dtype
+from jaxconv._core.spec import Case, Shape
+
+
+class Found(NamedTuple):
+    """A contraction with its operands' shapes, and how often it runs (scan counts)."""
+
+    case: Case
+    shapes: tuple[Shape, Shape]
+    times: int
+
+
+def contractions(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Found]:
+    """The contractions in ``fn(*args, **kwargs)``, in order; keywords are static."""
+    closed = jax.make_jaxpr(partial(fn, **kwargs))(*args)
+    return list(_walk(closed.jaxpr, 1))
+
+
+def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Found]:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive is contract_p:
+            a, b = (cast(Any, v.aval) for v in eqn.invars)
+            spec = eqn.params["spec"]
+            dtype = operand_dtype(a.dtype, b.dtype, spec)
+            case = Case(spec, spec.sizes(a.shape, b.shape), dtype)
+            yield Found(case, (a.shape, b.shape), times)
+        inner = times
+        if eqn.primitive.name == "scan":
+            inner *= eqn.params["length"]
+        for child in jaxprs_in_params(eqn.params):
+            yield from _walk(child, inner)

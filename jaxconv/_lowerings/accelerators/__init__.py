@@ -1,0 +1,1 @@
+"""Lowerings in the forms that GPUs and TPUs are quick at."""

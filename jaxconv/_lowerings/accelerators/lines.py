@@ -1,0 +1,113 @@
+"""``lines``: one product of all channels per tap, in the layout that the lines have.
+
+A TPU keeps whichever is longer along its registers, the channels or the last axis.
+XLA's convolutions want the channels there, and turn long lines of few channels around
+before and after.  Products of their shifted slices take them as they lie.  All groups
+make one block (`_blocks`).
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxconv._core.geometry import read_extent, spread_extent
+from jaxconv._core.spec import Case, Role, Spec
+from jaxconv._lowerings.accelerators import blocks as _blocks
+from jaxconv._lowerings.base import (
+    Lowering,
+    dot,
+    flip,
+    frame,
+    framed_bytes,
+    summed_bytes,
+    swap_channels,
+)
+from jaxconv._lowerings.images import window
+
+TAPS = 256  # beyond which it takes too long to compile
+
+
+def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    w = w.transpose(spec.to_last("kernel"))
+    x = frame(x, [read_extent(axis) for axis in spec.geometry.axes], spec.lead)
+    return _sum_of_products(x, w, spec)
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """With stride 1: the output role of the turned kernel."""
+    w = swap_channels(flip(w.transpose(spec.to_last("kernel"))), spec.groups)
+    y = frame(y, [spread_extent(axis) for axis in spec.geometry.axes], spec.lead)
+    return _sum_of_products(y, w, spec)
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """Of the dense gradient, what lies within the groups."""
+    g = spec.geometry
+    x = frame(x, [read_extent(axis) for axis in g.axes], spec.lead)
+    positions = (0, *range(spec.lead, spec.lead + spec.ndim))  # batch and space
+    products = [dot(part, y, (positions, positions), spec) for part in _parts(x, spec)]
+    w = jnp.stack(products).reshape(*g.kernel, *products[0].shape)
+    w = _blocks.narrow(w, spec.groups, spec.groups)
+    return w.transpose(spec.from_last("kernel"))
+
+
+def _sum_of_products(v: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """As (n, *space, channels), and from there to the layout."""
+    w = _blocks.widen(w, spec.groups, spec.groups)
+    w = w.reshape(-1, *w.shape[-2:])
+    channel = (spec.axis(spec.operands[0], "c" if spec.role == "output" else "o"),)
+    terms = (
+        dot(part, tap, (channel, (0,)), spec)
+        for part, tap in zip(_parts(v, spec), w, strict=True)
+    )
+    total = functools.reduce(operator.add, terms)
+    return total.transpose(spec.from_last(spec.role))
+
+
+def _parts(v: jax.Array, spec: Spec) -> list[jax.Array]:
+    """What each tap reads."""
+    g = spec.geometry
+    size = g.input if spec.role == "input" else g.output
+    starts = (
+        tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
+        for tap in np.ndindex(g.kernel)
+    )
+    return [window(v, start, size, g.stride, spec.lead) for start in starts]
+
+
+def refuse(case: Case) -> str | None:
+    if case.geometry.taps > TAPS:
+        return f"it writes out at most {TAPS} products, not {case.geometry.taps}"
+    if case.role == "input" and max(case.geometry.stride) > 1:
+        return "the input role needs stride 1"
+    return None
+
+
+def scratch(case: Case) -> int:
+    """The framed line, a slice and a product for every tap at once, wide kernels."""
+    image: Role = "output" if case.role == "input" else "input"
+    parts = framed_bytes(case, image) * (1 + case.geometry.taps)
+    kernels = 3 * case.groups * case.bytes("kernel")
+    return parts + (1 + case.geometry.taps) * summed_bytes(case) + kernels
+
+
+def spreads(case: Case) -> str | None:
+    if case.groups == 1 or case.role == "kernel":
+        return None
+    return f"from an image into the {case.groups} groups, as NaN"
+
+
+LOWERING = Lowering(
+    "lines",
+    "one product of all channels per tap, in the layout that the lines have",
+    {"output": output, "input": input, "kernel": kernel},
+    refuse,
+    scratch,
+    spreads=spreads,
+    native=True,
+)

@@ -1,0 +1,150 @@
+"""``mxu``: convolutions for the 128 channels of a TPU's matrix unit.
+
+XLA has fast kernels there for dense and for depthwise convolutions, dilated ones and
+both gradients included, and they get them as lax would: in the caller's layout, of
+which it makes its own.  Groups of few channels become one more spatial axis in XLA, of
+which most is zeros.  Neighbouring groups merged into blocks, with zeros in the
+kernel between them, waste less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxconv._core.geometry import Extent, read_extent, spread_extent
+from jaxconv._core.spec import Case, Spec
+from jaxconv._lowerings.accelerators import blocks as _blocks
+from jaxconv._lowerings.accelerators.native import (
+    convolve,
+    image_axes,
+    kernel_axes,
+    kernel_gradient,
+)
+from jaxconv._lowerings.base import (
+    Lowering,
+    cut,
+    flip,
+    framed_bytes,
+    spread,
+    swap_channels,
+    widened_bytes,
+)
+from jaxconv._lowerings.general import xla
+
+
+def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    g = spec.geometry
+    extents = [read_extent(axis) for axis in g.axes]
+    if any(e.empty for e in extents):
+        return jnp.zeros(spec.result_shape(x.shape, w.shape), x.dtype)
+    merged, axes = _blocks.merged(x, w, spec), kernel_axes(spec)
+    if merged > 1:
+        w = _blocks.widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+        axes = kernel_axes(replace(spec, layout="channels_last"))
+    return convolve(
+        cut(x, extents, spec.lead),
+        w,
+        extents,
+        spec,
+        image_axes(spec, "input"),
+        axes,
+        image_axes(spec, "output"),
+        window_strides=g.stride,
+        rhs_dilation=g.dilation,
+        feature_group_count=spec.groups // merged,
+    )
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    g = spec.geometry
+    extents = [spread_extent(axis) for axis in g.axes]
+    if any(e.empty for e in extents):
+        return jnp.zeros(spec.result_shape(y.shape, w.shape), y.dtype)
+    merged = _blocks.merged(y, w, spec)
+    o, c, *window = kernel_axes(spec)
+    axes = (c, o, *window)
+    if spec.groups == 1:
+        w = lax.rev(w, window)
+    else:
+        w = flip(swap_channels(w.transpose(spec.to_last("kernel")), spec.groups))
+        w = _blocks.widen(w, spec.groups, merged)
+        axes = kernel_axes(replace(spec, layout="channels_last"))
+    y, steps = _spread(cut(y, extents, spec.lead), extents, spec)
+    return convolve(
+        y,
+        w,
+        extents,
+        spec,
+        image_axes(spec, "output"),
+        axes,
+        image_axes(spec, "input"),
+        lhs_dilation=steps,
+        rhs_dilation=g.dilation,
+        feature_group_count=spec.groups // merged,
+    )
+
+
+def _spread(
+    y: jax.Array, extents: Sequence[Extent], spec: Spec
+) -> tuple[jax.Array, list[int]]:
+    """y with the zeros that XLA must not insert itself, and those left to it.
+
+    On a CPU, where this runs by name, XLA would stop the process over some strides.
+    """
+    g = spec.geometry
+    by_hand = [xla.swapped_wrongly(*pair) for pair in zip(g.axes, extents, strict=True)]
+    pairs = list(zip(g.stride, by_hand, strict=True))
+    if any(by_hand):
+        ours = tuple(s if hand else 1 for s, hand in pairs)
+        y = spread(y.transpose(spec.to_last("output")), ours)
+        y = y.transpose(spec.from_last("output"))
+    return y, [1 if hand else s for s, hand in pairs]
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """Of the blocks' dense gradients, what lies within the groups."""
+    g = spec.geometry
+    extents = [read_extent(axis) for axis in g.axes]
+    if any(e.empty for e in extents):
+        return jnp.zeros(spec.result_shape(x.shape, y.shape), x.dtype)
+    merged = _blocks.merged(x, y, spec)
+    blocks = replace(spec, groups=spec.groups // merged)
+    x = cut(x, extents, spec.lead)
+    w = kernel_gradient(x, y, extents, blocks, g.stride, g.dilation)
+    if merged == 1:
+        return w
+    w = _blocks.narrow(w.transpose(spec.to_last("kernel")), spec.groups, merged)
+    return w.transpose(spec.from_last("kernel"))
+
+
+def spreads(case: Case) -> str | None:
+    merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
+    if case.role == "kernel" and merged == case.groups:
+        return None  # one dense gradient, of which the groups' own part is taken
+    if case.role == "kernel" or merged == 1:
+        return xla.spreads(case)
+    return f"from an image into the {merged} groups of its block, as NaN"
+
+
+def scratch(case: Case) -> int:
+    """What is cut off, spread or put in order first, and the wide kernel twice."""
+    merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
+    image = framed_bytes(case, "output" if case.role == "input" else "input")
+    other = case.bytes("output") if case.role == "kernel" else 0
+    kernels = 2 * merged * case.bytes("kernel")
+    return image + other + kernels + xla.scratch(case) + widened_bytes(case)
+
+
+LOWERING = Lowering(
+    "mxu",
+    "lax.conv_general_dilated, narrow groups merged into blocks of 128 channels",
+    {"output": output, "input": input, "kernel": kernel},
+    scratch=scratch,
+    spreads=spreads,
+    native=True,
+)

@@ -1,0 +1,1 @@
+"""Lowerings written to be read, never planned."""

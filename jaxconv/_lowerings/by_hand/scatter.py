@@ -1,0 +1,76 @@
+"""``scatter``: one-to-many.  Each input times the whole kernel, added up.
+
+A temporary result that all windows fit in, (o-1)s + d(k-1) + 1 long; every element of y
+adds its copy of the kernel at its place; then the padding is cut off.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxconv._core.geometry import Axis, read_extent
+from jaxconv._core.spec import Case, Spec
+from jaxconv._lowerings.base import Lowering, accumulator, pad
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    g = spec.geometry
+    copies = kernel_copies(y, w, spec)
+    n, channels = y.shape[0], w.shape[-2] * spec.groups
+    temporary = jnp.zeros((n, *(axis.reach for axis in g.axes), channels), copies.dtype)
+    places = np.meshgrid(*map(_places, g.axes), indexing="ij")
+    copies = copies.reshape(n, *(axis.o * axis.k for axis in g.axes), channels)
+    temporary = temporary.at[(slice(None), *places)].add(copies)
+    return _crop(temporary, spec)
+
+
+def _places(axis: Axis) -> np.ndarray:
+    """Where tap t of the copy for element p lands: p*s + t*d, flat (p, t)."""
+    return np.add.outer(np.arange(axis.o) * axis.s, np.arange(axis.k) * axis.d).ravel()
+
+
+def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """Every element of y times the kernel: (n, p1, t1, p2, t2, ..., (g, c))."""
+    n, *positions, channels = y.shape
+    *taps, c, _ = w.shape
+    o = channels // spec.groups
+    copies = jnp.einsum(
+        "npgo,tcgo->nptgc",
+        y.reshape(n, -1, spec.groups, o),
+        w.reshape(-1, c, spec.groups, o),
+        precision=spec.precision,
+        preferred_element_type=accumulator(y.dtype),
+    )
+    copies = copies.reshape(n, *positions, *taps, spec.groups * c)
+    d = spec.ndim
+    pairs = [axis for a in range(d) for axis in (1 + a, 1 + d + a)]
+    return copies.transpose(0, *pairs, 2 * d + 1)
+
+
+def _crop(temporary: jax.Array, spec: Spec) -> jax.Array:
+    extents = [read_extent(axis) for axis in spec.geometry.axes]
+    if any(e.empty for e in extents):
+        shape = (temporary.shape[0], *spec.geometry.input, temporary.shape[-1])
+        return jnp.zeros(shape, temporary.dtype)
+    inside = tuple(slice(e.low, e.low + e.stop - e.start) for e in extents)
+    rest = [i - e.stop for i, e in zip(spec.geometry.input, extents, strict=True)]
+    return pad(temporary[(slice(None), *inside)], [e.start for e in extents], rest)
+
+
+def _scratch(case: Case) -> int:
+    n, c, _ = case.sizes
+    g = case.geometry
+    itemsize = accumulator(case.dtype).itemsize
+    temporary = int(np.prod([axis.reach for axis in g.axes]))
+    return n * c * case.groups * (2 * g.taps * g.positions + 2 * temporary) * itemsize
+
+
+LOWERING = Lowering(
+    "scatter",
+    "each input times the whole kernel, added up where they overlap, then cropped",
+    {"input": input},
+    scratch=_scratch,
+    by_hand=True,
+)

@@ -1,0 +1,1 @@
+"""Lowerings that pay on a CPU."""

@@ -1,0 +1,1 @@
+"""Lowerings that any platform can run."""

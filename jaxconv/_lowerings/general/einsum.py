@@ -1,0 +1,146 @@
+"""``einsum``: one product per tap with all axes apart, which XLA partitions over any.
+
+XLA's partitioner gathers the whole image for a grouped convolution, whichever axis is
+sharded.  It does not for what stands here: images shifted along one axis after the
+other without a change of size, whose only traffic is the rows that cross a border; a
+product whose batch, positions, groups and channels are axes of their own; and residues
+of a stride that are interleaved within a shard.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxconv._core.geometry import Axis, Ints
+from jaxconv._core.spec import Case, Role, Spec
+from jaxconv._lowerings.base import (
+    Lowering,
+    accumulator,
+    framed_bytes,
+    summed_bytes,
+    widened_bytes,
+)
+
+
+def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """y = sum over t of shifted(x, t) w[t], group by group."""
+    w = _apart(w, spec)
+    terms = (
+        _einsum("n...gc,cgo->n...go", read, w[tap], spec)
+        for tap, read in _reads(_apart(x, spec), tuple(spec.geometry.axes))
+    )
+    return _together(functools.reduce(operator.add, terms))
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """w[t] = sum over positions of shifted(x, t) y, group by group."""
+    g, y = spec.geometry, _apart(y, spec)
+    parts = [
+        _einsum("n...gc,n...go->cgo", read, y, spec)
+        for _, read in _reads(_apart(x, spec), tuple(g.axes))
+    ]
+    return _together(jnp.stack(parts).reshape(*g.kernel, *parts[0].shape))
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    """x[m*s + r] = sum of shifted(y, t) w[t] over the taps t of residue r."""
+    w, axes = _apart(w, spec), tuple(spec.geometry.axes)
+    dtype = accumulator(y.dtype)
+
+    def residues(y: jax.Array, tap: Ints) -> jax.Array:
+        """The axes from ``len(tap)`` on, their residues interleaved."""
+        at = len(tap)
+        if at == len(axes):
+            return _einsum("n...go,cgo->n...gc", y, w[tap], spec)
+        axis = axes[at]
+        size = -(-axis.i // axis.s)
+        sums: list[jax.Array | None] = [None] * axis.s
+        for t in range(axis.k):
+            back, residue = divmod(t * axis.d - axis.lo, axis.s)
+            term = residues(shifted(y, -back, size, at + 1), (*tap, t))
+            before = sums[residue]
+            sums[residue] = term if before is None else before + term
+        some = next(v for v in sums if v is not None)
+        every = [jnp.zeros_like(some) if v is None else v for v in sums]
+        merged = _interleaved(every, at + 1)
+        return lax.slice_in_dim(merged, 0, axis.i, axis=at + 1)
+
+    return _together(residues(_apart(y, spec), ()).astype(dtype))
+
+
+def _reads(
+    x: jax.Array, axes: tuple[Axis, ...], tap: Ints = ()
+) -> Iterator[tuple[Ints, jax.Array]]:
+    """What each tap reads at all positions; one axis is moved after the other."""
+    at = len(tap)
+    if at == len(axes):
+        yield tap, x
+        return
+    axis = axes[at]
+    size = max(axis.i, (axis.o - 1) * axis.s + 1)
+    for t in range(axis.k):
+        moved = shifted(x, t * axis.d - axis.lo, size, at + 1)
+        read = lax.slice_in_dim(moved, 0, (axis.o - 1) * axis.s + 1, axis.s, at + 1)
+        yield from _reads(read, axes, (*tap, t))
+
+
+def shifted(x: jax.Array, by: int, size: int, axis: int) -> jax.Array:
+    """Elements ``by``, ``by`` + 1, ... of an axis, zeros where there are none."""
+    have = x.shape[axis]
+    if by >= have or -by >= size:
+        return jnp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (-by, size - have + by, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def _interleaved(residues: list[jax.Array], axis: int) -> jax.Array:
+    if len(residues) == 1:
+        return residues[0]
+    out = jnp.stack(residues, axis + 1)
+    shape = out.shape
+    return out.reshape(*shape[:axis], -1, *shape[axis + 2 :])
+
+
+def _apart(v: jax.Array, spec: Spec) -> jax.Array:
+    """The last axis as (groups, channels of a group)."""
+    return v.reshape(*v.shape[:-1], spec.groups, -1)
+
+
+def _together(v: jax.Array) -> jax.Array:
+    return v.reshape(*v.shape[:-2], -1)
+
+
+def _einsum(equation: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
+    wide = accumulator(a.dtype)
+    return jnp.einsum(
+        equation, a, b, precision=spec.precision, preferred_element_type=wide
+    )
+
+
+def refuse(case: Case) -> str | None:
+    if case.groups == 1:
+        return "there is only one group"
+    return None
+
+
+def scratch(case: Case) -> int:
+    """What every tap reads, and its product, should XLA make all of them at once."""
+    image: Role = "output" if case.role == "input" else "input"
+    read = framed_bytes(case, image) + summed_bytes(case)
+    return 2 * case.geometry.taps * read + widened_bytes(case)
+
+
+LOWERING = Lowering(
+    "einsum",
+    "one product per tap with all axes apart, for sharded operands",
+    {"output": output, "input": input, "kernel": kernel},
+    refuse,
+    scratch,
+)

@@ -1,0 +1,136 @@
+"""``polyphase``: a transposed convolution of stride s as one convolution of stride 1.
+
+Result element m*s + r meets only the taps with t*d = r modulo s.  Each residue r is a
+small convolution; side by side, as output channels, they are one convolution, and its
+result is put in order by moving the residues from channels into space.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxconv._core.geometry import Axis, Geometry, Ints
+from jaxconv._core.spec import Case, Sizes, Spec
+from jaxconv._lowerings.base import Compute, Lowering, pad, summed_bytes
+from jaxconv._lowerings.cpu import rows, slices
+from jaxconv._lowerings.general import xla
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    return by_phases(y, w, spec, _lowering(spec).roles["output"])
+
+
+def by_phases(y: jax.Array, w: jax.Array, spec: Spec, convolve: Compute) -> jax.Array:
+    """The input role with ``convolve`` for the convolution of all phases."""
+    g = spec.geometry
+    plans = [Phases(axis) for axis in g.axes]
+    index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
+    y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
+    x = convolve(y, _phase_kernel(w, plans, spec), phases_spec(spec))
+    x = _depth_to_space(x, g.stride, spec.groups)
+    return x[
+        (
+            slice(None),
+            *(slice(p.crop, p.crop + i) for p, i in zip(plans, g.input, strict=True)),
+        )
+    ]
+
+
+class Phases:
+    """The residues of one axis, as windows of ``width`` over the padded y.
+
+    With u = p*s + t*d counted from the first padding element, residue u mod s of tap t
+    reads y[u // s - t*d // s].  ``size`` elements of each residue cover the input.
+    """
+
+    def __init__(self, axis: Axis):
+        self.stride, self.dilation = axis.s, axis.d
+        first = axis.lo // axis.s
+        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
+        self.crop = axis.lo - first * axis.s
+        self.width = (axis.span - 1) // axis.s + 1
+        self.low = max(0, self.width - 1 - first)
+        self.start = first - (self.width - 1) + self.low
+        self.high = max(0, first + self.size - axis.o)
+
+
+def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
+    """(*window, c, (g, o)) as (*width, o, (g, *residues, c)), turned by 180 degrees."""
+    n, groups = spec.ndim, spec.groups
+    zero = jnp.zeros((), w.dtype)
+    extra = [
+        (0, p.width * p.stride - p.dilation * (k - 1) - 1, p.dilation - 1)
+        for p, k in zip(plans, spec.geometry.kernel, strict=True)
+    ]
+    w = lax.pad(w, zero, [*extra, (0, 0, 0), (0, 0, 0)])
+    c, o = w.shape[-2], w.shape[-1] // groups
+    split = [size for p in plans for size in (p.width, p.stride)]
+    w = lax.rev(w.reshape(*split, c, groups, o), tuple(range(0, 2 * n, 2)))
+    widths, residues = range(0, 2 * n, 2), range(1, 2 * n, 2)
+    w = w.transpose(*widths, 2 * n + 2, 2 * n + 1, *residues, 2 * n)
+    return w.reshape(*(p.width for p in plans), o, -1)
+
+
+def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
+    """(n, *m, (g, *s, c)) as (n, m*s, ..., (g, c))."""
+    n, space = len(stride), x.shape[1:-1]
+    x = x.reshape(x.shape[0], *space, groups, *stride, -1)
+    pairs = [axis for a in range(n) for axis in (1 + a, n + 2 + a)]
+    x = x.transpose(0, *pairs, n + 1, 2 * n + 2)
+    merged = [m * s for m, s in zip(space, stride, strict=True)]
+    return x.reshape(x.shape[0], *merged, -1)
+
+
+def phases_spec(spec: Spec) -> Spec:
+    """The convolution of all phases: stride 1, no padding."""
+    n, plans = spec.ndim, [Phases(axis) for axis in spec.geometry.axes]
+    size = tuple(p.size + p.width - 1 for p in plans)
+    window, output = tuple(p.width for p in plans), tuple(p.size for p in plans)
+    g = Geometry(size, window, output, (1,) * n, (1,) * n, (0,) * n)
+    return replace(spec, role="output", geometry=g)
+
+
+def _lowering(spec: Spec) -> Lowering:
+    return {1: rows, 2: xla}.get(spec.ndim, slices).LOWERING
+
+
+def refuse(case: Case) -> str | None:
+    if math.prod(case.geometry.stride) == 1:
+        return "with stride 1 there is only one phase"
+    return None
+
+
+def spreads(case: Case) -> str | None:
+    if case.geometry.taps == math.prod(_padded(axis) for axis in case.geometry.axes):
+        return None
+    return "from y to results that only zeros put into the kernel take there, as NaN"
+
+
+def _padded(axis: Axis) -> int:
+    """Taps with those of the zeros that fill the residues."""
+    return Phases(axis).width * axis.s
+
+
+def scratch(case: Case) -> int:
+    """The padded argument, the result before it is put in order, and the kernel."""
+    n, c, o = case.sizes
+    dense = phases_spec(case.spec)
+    sizes = Sizes(n, o, c * math.prod(case.geometry.stride))
+    conv = case._replace(spec=dense, sizes=sizes)
+    copied = conv.bytes("input") + 2 * conv.bytes("kernel")
+    return copied + max(2 * summed_bytes(conv), _lowering(dense).scratch(conv))
+
+
+LOWERING = Lowering(
+    "polyphase",
+    "one stride-1 convolution per residue of the stride, interleaved",
+    {"input": input},
+    refuse,
+    scratch,
+    spreads=spreads,
+)

@@ -1,0 +1,39 @@
+"""Steps that the roles of ``shift`` share, in either layout."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jaxconv._core.geometry import Ints
+from jaxconv._core.spec import Spec
+from jaxconv._lowerings.base import accumulator
+
+LARGE = 1 << 24  # bytes of an image beyond which fresh memory costs more than a core
+
+
+def window(
+    x: jax.Array, start: Ints, size: Ints, stride: Ints, lead: int = 1
+) -> jax.Array:
+    """The elements start, start + stride, ... of the spatial axes."""
+    stop = tuple(
+        b + (n - 1) * s + 1 for b, n, s in zip(start, size, stride, strict=True)
+    )
+    return x[(*(slice(None),) * lead, *map(slice, start, stop, stride))]
+
+
+def repeat(x: jax.Array, multiplier: int, spec: Spec) -> jax.Array:
+    """Every channel as often as it has kernels."""
+    if multiplier == 1:
+        return x
+    return jnp.repeat(x, multiplier, axis=spec.axis("input", "c"))
+
+
+def tap_weights(w: jax.Array, spec: Spec) -> jax.Array:
+    """A depthwise kernel as (*window, ...), where one tap's weights fit an image."""
+    n = spec.ndim
+    wide = w.astype(accumulator(w.dtype))
+    if spec.layout == "channels_last":  # (*window, 1, channels)
+        return wide.reshape(*w.shape[:n], *(1,) * (n + 1), w.shape[-1])
+    moved = jnp.moveaxis(wide, (0, 1), (-2, -1))  # (*window, channels, 1)
+    return moved.reshape(*w.shape[2:], 1, w.shape[0], *(1,) * n)

@@ -1,0 +1,80 @@
+"""The input role in phases: sums of shifted images, one residue of the stride each."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+
+from jaxconv._core.geometry import Axis, Ints
+from jaxconv._lowerings.base import pad
+from jaxconv._lowerings.images import window
+
+
+class Phases:
+    """One axis of the result in phases: element m*s + r, for each residue r.
+
+    Counted from the first padding element (u = p*s + t*d), the taps that reach residue
+    r are those with t*d = r modulo s, and they read y[m - t*d // s].
+    """
+
+    def __init__(self, axis: Axis):
+        first = axis.lo // axis.s
+        self.stride, self.wanted = axis.s, axis.i
+        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
+        self.crop = axis.lo - first * axis.s
+        back = [t * axis.d // axis.s for t in range(axis.k)]
+        self.low = max(0, back[-1] - first)
+        self.high = max(0, first + self.size - axis.o)
+        self.taps: list[list[tuple[int, int]]] = [[] for _ in range(axis.s)]
+        for t, b in enumerate(back):
+            self.taps[t * axis.d % axis.s].append((t, first - b + self.low))
+
+
+def by_phases(
+    y: jax.Array,
+    axes: Iterable[Axis],
+    lead: int,
+    weigh: Callable[[jax.Array, Ints], jax.Array],
+) -> jax.Array:
+    """The spatial axes of y, from ``lead`` on, spread to those of x.
+
+    ``weigh`` multiplies a part of y with the weights of one tap.
+    """
+    plans = [Phases(axis) for axis in axes]
+    y = pad(y, [p.low for p in plans], [p.high for p in plans], lead)
+    size, one = tuple(p.size for p in plans), (1,) * len(plans)
+
+    def term(choice: tuple[tuple[int, int], ...]) -> jax.Array:
+        tap, start = zip(*choice, strict=True)
+        return weigh(window(y, start, size, one, lead), tap)
+
+    def phase(residue: Ints) -> jax.Array:
+        reach = [p.taps[r] for p, r in zip(plans, residue, strict=True)]
+        terms = list(map(term, itertools.product(*reach)))
+        return functools.reduce(operator.add, terms) if terms else nothing()
+
+    def nothing() -> jax.Array:
+        """Of a residue that no tap reaches."""
+        some = jax.eval_shape(lambda: term(((0, 0),) * len(plans)))
+        return jnp.zeros(some.shape, some.dtype)
+
+    def stack(residue: Ints) -> jax.Array:
+        """Phases of the remaining axes, interleaved; one axis at each level."""
+        axis = len(residue)
+        if axis == len(plans):
+            return phase(residue)
+        parts = [stack((*residue, r)) for r in range(plans[axis].stride)]
+        if len(parts) == 1:
+            return parts[0]
+        out = jnp.stack(parts, axis=lead + axis + 1)
+        merged = list(parts[0].shape)
+        merged[lead + axis] *= len(parts)
+        return out.reshape(merged)
+
+    inside = (slice(p.crop, p.crop + p.wanted) for p in plans)
+    return stack(())[(*(slice(None),) * lead, *inside)]

@@ -1,0 +1,104 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.call import read_call
+
+
+def conv(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    implementation: str | None = None,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    r"""Convolution (cross-correlation, no flip) over any number of spatial axes.
+
+    .. math::
+        y[n, g, o, p] = b[g, o] + \sum_{c, t} w[g, o, c, t] \;
+            x[n, g, c, p \cdot s + t \cdot d - \mathit{lo}]
+
+    Letters: batch n, group g, input channel c and output channel o of the group, output
+    position p, kernel tap t, stride s, dilation d, low padding lo; i input size, k
+    kernel size.  Sizes are in elements.
+
+    Args:
+      x: input, (N, C, \*space), or (C, \*space) without a batch.
+      kernel: weights, (O, C/groups, \*window).  Its rank says how many axes are space.
+      bias: (O,), or None.
+      stride: step between windows; an int or one per axis, at least 1.
+      padding: elements around x: an int, one per axis, or a (low, high) pair per axis;
+        "valid" (none); "same" (PyTorch's: keeps the size, stride 1 only, the odd
+        element at the end); "VALID", "SAME", "SAME_LOWER" (lax's: ceil(i/s) outputs at
+        any stride, the odd element high or low); "causal" (one axis: d(k-1) in front).
+      dilation: step between taps; an int or one per axis, at least 1.
+      groups: channels are split into this many groups that do not mix.
+      padding_mode: what padding holds: "zeros", "reflect" (without the edge element),
+        "replicate" (the edge element), "circular" (the other end).
+      layout: "channels_first", or "channels_last": x (N, \*space, C), kernel
+        (\*window, C/groups, O), result (N, \*space, O).
+      implementation: None chooses a lowering; a name runs exactly that one, or raises
+        with the reason.  By hand: "window" (one multiply-and-add per position),
+        "matrix" (C times the flattened input); by XLA: "xla"; `jaxconv.lowerings` lists
+        all.  A derivative uses the same one where it has the role it needs.  On a CPU
+        the chosen one may let a NaN or an infinity reach more results than the formula
+        does (`explain` says where); "direct" chooses among those that do not.
+      precision: as in `jax.lax.conv_general_dilated`.
+      preferred_element_type: the result's type.  By default the operands' own;
+        float16 and bfloat16 accumulate in float32, integers in at least int32, which
+        is then the result's type.
+
+    Returns:
+      (N, O, \*out) with out = floor((i + lo + hi - d(k-1) - 1)/s) + 1 per axis.
+
+    Raises:
+      ValueError: shapes, sizes or words that do not fit; also a kernel that spans more
+        than the padded input.
+      TypeError: operands of different types, or arguments of the wrong kind.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> x = jnp.array([[1.0, 2.0, 3.0, 4.0, 5.0]])  # one channel, no batch
+      >>> kernel = jnp.array([[[1.0, 0.0, -1.0]]])
+      >>> jaxconv.conv(x, kernel, stride=2, padding=1)
+      Array([[-2., -2.,  4.]], dtype=float32)
+
+    Elsewhere: `torch.nn.functional.conv1d/2d/3d` mean the same, value for value.
+    `jax.lax.conv_general_dilated` has neither bias nor modes, returns an empty array
+    for a kernel that does not fit, and lets int8 wrap.  Keras' and Flax' "SAME" is
+    "SAME" here; their layouts are "channels_last".
+
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15; claims
+    0.04, 1.01, 2.01.
+    """
+    call = read_call(
+        "output",
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+        implementation=implementation,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    with jax.named_scope("jaxconv.conv"):
+        return call.finish(call.contract(call.setup.pad(call.image)))

@@ -1,0 +1,253 @@
+"""Space cut into shards: what each needs of its neighbours, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Axis, Ints
+
+Pairs = tuple[tuple[int, int], ...]
+MODES = ("zeros", "circular")
+
+
+class Halo(NamedTuple):
+    """What one shard of an image reads beyond its own elements, per spatial axis.
+
+    low, high: elements of the neighbours in front and behind; below zero where the
+      shard does not read its own first or last elements.
+    padding, output_padding: for the call on the shard with its halo; where an axis is
+      not cut, those of the whole call.
+    output: the shard's size of the result.
+    """
+
+    low: Ints
+    high: Ints
+    padding: Pairs
+    output_padding: Ints
+    output: Ints
+
+
+def halo(
+    input_size: IntLike,
+    kernel_size: IntLike,
+    shards: IntLike,
+    *,
+    transposed: bool = False,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: IntLike = 0,
+    dilation: IntLike = 1,
+) -> Halo:
+    r"""What one shard of an image needs of its neighbours, if space is cut into shards.
+
+    .. math::
+        \mathit{low} = \mathit{lo}, \qquad \mathit{high} = d(k-1) + 1 - s - \mathit{lo}
+
+    for `conv`; for `conv_transpose`, in elements of its argument,
+
+    .. math::
+        \mathit{low} = \lceil (d(k-1) - \mathit{lo}) / s \rceil, \qquad
+        \mathit{high} = \lceil \mathit{lo} / s \rceil
+
+    Letters: as in `conv`.
+
+    Args:
+      input_size: spatial sizes of the whole image, in elements.
+      kernel_size: window sizes.  Two ints stand for one axis; a sequence in either
+        place gives the number of axes.
+      shards: equal parts that an axis is cut into; an int, or one per axis.
+      transposed: `conv_transpose` rather than `conv`.
+      stride, padding, dilation: as in both.
+      output_padding: as in `conv_transpose`.
+
+    Returns:
+      A `Halo`: one entry per axis in each field.
+
+    Raises:
+      ValueError: an axis or its result that the shards do not divide; a convolution
+        whose input is not stride times its output (each shard would need another
+        halo), but for axes that are not cut.
+      TypeError: anything that is not an int where one must be.
+
+    Example:
+      >>> import jaxconv
+      >>> jaxconv.halo((64, 64), (5, 3), (4, 1), padding=(2, 1))
+      Halo(low=(2, 0), high=(2, 0), padding=((0, 0), (1, 1)), output_padding=(0, 0),
+           output=(16, 64))
+
+    Elsewhere: XLA's partitioner computes the same inside; DistConv and PhysicsNeMo
+    have it in their layers.
+
+    Source: the trilinear form in `conv`.
+    """
+    if not transposed and output_padding:
+        rule = "belongs to a transposed convolution"
+        remedy = "Leave it out, or write transposed=True"
+        can.fail("output_padding", output_padding, rule, remedy)
+    given: dict[str, Any] = {"input_size": input_size, "kernel_size": kernel_size}
+    lengths = {len(v) for v in given.values() if can.is_sequence(v)}
+    ndim = max(lengths, default=1)
+    size, k = (can.ints(name, v, ndim, 1) for name, v in given.items())
+    windows = Windows.read(ndim, stride, padding, dilation, "zeros", "kernel_size")
+    if transposed:
+        geometry, _ = windows.transpose(size, k, output_padding, None)
+    else:
+        geometry, _ = windows.conv(size, k)
+    parts = can.ints("shards", shards, ndim, 1)
+    cut = cut_transposed if transposed else cut_conv
+    axes = enumerate(zip(geometry.axes, parts, strict=True))
+    columns = zip(*(cut(axis, n, number) for number, (axis, n) in axes), strict=True)
+    return Halo(*map(tuple, columns))
+
+
+def cut_conv(
+    axis: Axis, shards: int, number: int
+) -> tuple[int, int, tuple[int, int], int, int]:
+    """One axis of a convolution: low, high, padding, output_padding, output."""
+    if shards == 1:
+        return 0, 0, (axis.lo, max(0, axis.hi)), 0, axis.o
+    check_cut(axis, shards, number)
+    return axis.lo, axis.span - axis.s - axis.lo, (0, 0), 0, axis.o // shards
+
+
+def cut_transposed(
+    axis: Axis, shards: int, number: int
+) -> tuple[int, int, tuple[int, int], int, int]:
+    """The same of a transposed one, whose argument is cut as the result is.
+
+    Element q of a shard's result is reached by p with p*s + t*d - lo = q.
+    """
+    if shards == 1:
+        own, low, high = axis.o, 0, 0
+    else:
+        check_cut(axis, shards, number)
+        own = axis.o // shards
+        low = -((axis.lo - axis.span + 1) // axis.s)
+        high = -(-axis.lo // axis.s)
+    size, first = axis.i // shards, axis.lo + low * axis.s
+    last = (own + low + high - 1) * axis.s + axis.span - first - size
+    return low, high, (first, max(0, last)), max(0, -last), size
+
+
+def check_cut(axis: Axis, shards: int, number: int) -> None:
+    """Equal shards of both sides, each with the same halo, or an error."""
+    where = f"on axis {number}"
+    if axis.i != axis.s * axis.o:
+        rule = f"cannot cut {where}, where a convolution of stride {axis.s} takes "
+        rule += f"{axis.i} elements to {axis.o}: not {axis.s} times as many"
+        remedy = 'Pad as for "SAME", or leave the axis whole'
+        can.fail("shards", shards, rule, remedy)
+    if axis.o % shards:
+        rule = f"does not divide {axis.o} elements {where}"
+        can.fail("shards", shards, rule, "Choose a divisor, or pad the image")
+
+
+def exchange_halo(
+    x: jax.Array,
+    low: int,
+    high: int,
+    axis: int,
+    axis_name: str,
+    *,
+    padding_mode: str = "zeros",
+) -> jax.Array:
+    r"""A shard with its neighbours' nearest elements around it, inside `jax.shard_map`.
+
+    .. math:: y_r[j] = x[r n + j - \mathit{low}], \quad 0 \le j < n + low + high
+
+    for shard r of n elements, where x is the whole axis.
+
+    Args:
+      x: one shard of an array.
+      low: elements from the shards in front; below zero cuts as many off.
+      high: elements from the shards behind, likewise.
+      axis: which axis of x is cut into shards.
+      axis_name: the mesh axis that it is cut over.
+      padding_mode: what lies beyond the ends of the whole: "zeros", or "circular", the
+        other end.
+
+    Returns:
+      x with low + n + high elements on that axis.  Each side is one collective-permute,
+      or several where a halo is larger than a shard; derivatives send as much back.
+
+    Raises:
+      ValueError: an axis that x has not, more cut off than there is, unknown words.
+      TypeError: anything that is not an int where one must be.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxconv
+      >>> from jax.sharding import PartitionSpec as P
+      >>> mesh = jax.make_mesh((1,), ("rows",), (jax.sharding.AxisType.Auto,))
+      >>> shard = lambda x: jaxconv.exchange_halo(x, 1, 2, 0, "rows")
+      >>> rows = P("rows")
+      >>> whole = jax.shard_map(shard, mesh=mesh, in_specs=rows, out_specs=rows)
+      >>> whole(jnp.arange(1.0, 4.0))
+      Array([0., 1., 2., 3., 0., 0.], dtype=float32)
+
+    Elsewhere: `jax.lax.ppermute` is the primitive; mpi4jax and DistConv have such a
+    function.
+
+    Source: the definition above.
+    """
+    x = can.array("x", x)
+    least = -(2**31)
+    low, high = can.integer("low", low, least), can.integer("high", high, least)
+    if not 0 <= can.integer("axis", axis, 0) < x.ndim:
+        rule = f"is no axis of x, which has {x.ndim}"
+        can.fail("axis", axis, rule, f"Write an int from 0 to {x.ndim - 1}")
+    can.choice("padding_mode", padding_mode, MODES)
+    size = x.shape[axis]
+    if max(0, -low) + max(0, -high) > size:
+        rule = f"cuts more off than the {size} elements that a shard has"
+        can.fail("low", low, rule, f"Cut less, in low or in high={high}")
+    circular = padding_mode == "circular"
+    front = list(_from(x, low, axis, axis_name, 1, circular))[::-1]
+    behind = list(_from(x, high, axis, axis_name, -1, circular))
+    own = lax.slice_in_dim(x, max(0, -low), size - max(0, -high), axis=axis)
+    with jax.named_scope("jaxconv.exchange_halo"):
+        return jnp.concatenate([*front, own, *behind], axis) if front + behind else own
+
+
+def _from(
+    x: jax.Array, wanted: int, axis: int, axis_name: str, step: int, circular: bool
+) -> Iterator[jax.Array]:
+    """The nearest elements of the shards on one side, the nearest shard first."""
+    shards, size = int(lax.axis_size(axis_name)), x.shape[axis]
+    hop = 0
+    while wanted > 0:
+        hop, count = hop + step, min(size, wanted)
+        start = size - count if step > 0 else 0
+        part = lax.slice_in_dim(x, start, start + count, axis=axis)
+        yield _moved(part, hop, shards, axis_name, circular)
+        wanted -= count
+
+
+def _moved(
+    part: jax.Array, hop: int, shards: int, axis_name: str, circular: bool
+) -> jax.Array:
+    """What shard r has, at shard r + hop; zeros where none sends."""
+    if circular:
+        pairs = [(r, (r + hop) % shards) for r in range(shards)]
+    else:
+        pairs = [(r, r + hop) for r in range(shards) if 0 <= r + hop < shards]
+    if not pairs:
+        return jnp.zeros_like(part)
+    return lax.ppermute(part, axis_name, pairs)
+
+
+def with_halo(
+    x: jax.Array, low: Ints, high: Ints, names: tuple[Any, ...], first: int
+) -> jax.Array:
+    """Every named axis from ``first`` on with its halo; corners come along."""
+    for at, (a, b, name) in enumerate(zip(low, high, names, strict=True), start=first):
+        if name is not None:
+            x = exchange_halo(x, a, b, at, name)
+    return x

@@ -1,0 +1,157 @@
+"""The matrix of a convolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import sparse as jsparse
+from jax.typing import ArrayLike
+
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.call import MODES, Setup, read_setup
+from jaxconv._lowerings.by_hand.matrix import axis_reads, entries
+
+
+@overload
+def conv_matrix(
+    kernel: ArrayLike,
+    input_shape: Sequence[int],
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    sparse: Literal[False] = False,
+) -> jax.Array: ...
+
+
+@overload
+def conv_matrix(
+    kernel: ArrayLike,
+    input_shape: Sequence[int],
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    sparse: bool,
+) -> jax.Array | jsparse.BCOO: ...
+
+
+def conv_matrix(
+    kernel: ArrayLike,
+    input_shape: Sequence[int],
+    *,
+    stride: IntLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    sparse: bool = False,
+) -> jax.Array | jsparse.BCOO:
+    r"""The matrix C with ``C @ x.ravel() == conv(x, kernel, ...).ravel()``.
+
+    .. math:: C[(g, o, p), (g, c, q)] = \sum_{t \,:\, p s + t d - \mathit{lo} = q}
+        w[g, o, c, t]
+
+    Its rows are the shifted, zero-filled kernels; it is conv's Jacobian with respect to
+    x, and ``C.T`` is the matrix of `conv_transpose`.
+
+    Letters: as in `conv`.  Sizes are in elements.
+
+    Args:
+      kernel: (O, C/groups, \*window); channels last (\*window, C/groups, O).
+      input_shape: of one image, without the batch: (C, \*space); channels last
+        (\*space, C).
+      stride, padding, dilation, groups, padding_mode, layout: as in `conv`.
+      sparse: return a `jax.experimental.sparse.BCOO`, built from indices and never by
+        way of the dense matrix.  With padding modes an entry may be stored in parts.
+
+    Returns:
+      (O * prod(out), C * prod(space)), differentiable with respect to the kernel.
+
+    Raises:
+      ValueError, TypeError: as `conv`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> jaxconv.conv_matrix(jnp.array([[[1.0, 2.0, 3.0]]]), (1, 4), padding=(1,))
+      Array([[2., 3., 0., 0.],
+             [1., 2., 3., 0.],
+             [0., 1., 2., 3.],
+             [0., 0., 1., 2.]], dtype=float32)
+
+    Elsewhere: `scipy.linalg.toeplitz` for one axis; no counterpart in PyTorch or Keras.
+
+    Source: claims 0.06, 1.03, 2.03, 2.04, 2.10, 3.03.
+    """
+    kernel = can.array("kernel", kernel)
+    image = can.shape("input_shape", input_shape)
+    if len(image) != can.spatial_rank(kernel.shape) + 1:
+        rule = f"has {len(image)} axes, but the kernel has {kernel.ndim - 2} for space"
+        can.fail("input_shape", image, rule, "Give channels and space, without a batch")
+    setup = read_setup(
+        "output",
+        image,
+        kernel.shape,
+        kernel.dtype,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+        name="input_shape",
+    )
+    first = setup.spec.layout == "channels_first"
+    weights = kernel if first else jnp.moveaxis(kernel, (-1, -2), (0, 1))
+    with jax.named_scope("jaxconv.conv_matrix"):
+        rows, columns, picks = _coordinates(setup, weights.shape[1])
+        data = weights.reshape(-1)[picks]
+        positions = setup.spec.geometry.positions
+        size = (setup.outputs * positions, math.prod(setup.shape))
+        if sparse:
+            indices = jnp.asarray(np.stack([rows, columns], axis=1))
+            return jsparse.BCOO((data, indices), shape=size)
+        return jnp.zeros(size, kernel.dtype).at[rows, columns].add(data)
+
+
+def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and flat kernel index (O, C/groups, taps) of every entry."""
+    geometry, groups = setup.spec.geometry, setup.spec.groups
+    space = setup.shape[setup.spec.lead :][: geometry.ndim]
+    reads = [axis_reads(axis) for axis in geometry.axes]
+    if setup.pads:
+        tables = (
+            _sources(i, pair, setup.mode)
+            for i, pair in zip(space, setup.pads, strict=True)
+        )
+        reads = [table[read] for table, read in zip(tables, reads, strict=True)]
+    found = entries(reads, space)
+    o = np.arange(setup.outputs)
+    out, into = (v.reshape(-1, 1) for v in np.meshgrid(o, np.arange(c), indexing="ij"))
+    source = out // (setup.outputs // groups) * c + into  # the input channel read
+    if setup.spec.lead == 2:
+        rows = out * geometry.positions + found.row
+        columns = source * math.prod(space) + found.column
+    else:
+        rows = found.row * setup.outputs + out
+        columns = found.column * (c * groups) + source
+    picks = (out * c + into) * geometry.taps + found.tap
+    return rows.ravel(), columns.ravel(), picks.ravel()
+
+
+def _sources(i: int, pair: tuple[int, int], mode: str) -> np.ndarray:
+    """Which input each element of the padded axis is a copy of."""
+    return np.pad(np.arange(i), pair, mode=MODES[mode])  # type: ignore[call-overload]

@@ -1,0 +1,207 @@
+"""Sliding windows side by side, and their sum back: unfold and fold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxconv._border import arguments as can
+from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.windows import Windows
+from jaxconv._core.geometry import Geometry, Ints, read_extent
+from jaxconv._lowerings.base import frame
+
+
+def unfold(
+    x: ArrayLike,
+    kernel_size: IntLike,
+    *,
+    dilation: IntLike = 1,
+    padding: PaddingLike = 0,
+    stride: IntLike = 1,
+    layout: str = "channels_first",
+) -> jax.Array:
+    r"""The windows that a convolution reads, one column each (im2col).
+
+    .. math:: u[n, (c, t), p] = x[n, c, p \cdot s + t \cdot d - \mathit{lo}]
+
+    Letters: as in `conv`; T taps in a window, L window positions, both row-major.
+    Sizes are in elements.
+
+    Args:
+      x: (N, C, \*space), or (C, \*space) without a batch.
+      kernel_size: the window: one int per spatial axis, or an int for a square one in
+        two dimensions, as in PyTorch.
+      dilation, padding, stride, layout: as in `conv`.
+
+    Returns:
+      (N, C*T, L), channels slowest, as in PyTorch; with layout="channels_last"
+      (N, L, T*C), channels fastest, so that ``u @ kernel.reshape(T*C, O)`` is conv.
+
+    Raises:
+      ValueError: a window that does not fit, empty channels or space, wrong sizes.
+      TypeError: arguments of the wrong kind.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> jaxconv.unfold(jnp.array([[1, 2, 3, 4]]), (3,))
+      Array([[1, 2],
+             [2, 3],
+             [3, 4]], dtype=int32)
+
+    Elsewhere: `torch.nn.functional.unfold` (two dimensions; its positional order is
+    kernel_size, dilation, padding, stride); `jax.lax.conv_general_dilated_patches`
+    multiplies by an identity kernel.
+
+    Source: claims 2.12, 1.03.
+    """
+    x = can.array("x", x)
+    window, arranged = _window(kernel_size), can.layout(layout)
+    has_batch = can.has_batch(x.shape, len(window))
+    image = x if has_batch else x[None]
+    first = arranged == "channels_first"
+    space = image.shape[2:] if first else image.shape[1:-1]
+    if 0 in image.shape[1:]:
+        rule = "has a channel or spatial axis of size zero; only the batch may be empty"
+        can.fail("x.shape", x.shape, rule, "Leave the call out for empty input")
+    geometry = _geometry(space, window, stride, padding, dilation)
+    last = jnp.moveaxis(image, 1, -1) if first else image
+    with jax.named_scope("jaxconv.unfold"):
+        patches = _patches(last, geometry)
+        n, positions, taps, c = patches.shape
+        if first:
+            out = patches.transpose(0, 3, 2, 1).reshape(n, c * taps, positions)
+        else:
+            out = patches.reshape(n, positions, taps * c)
+    return out if has_batch else out[0]
+
+
+def fold(
+    u: ArrayLike,
+    output_size: IntLike,
+    kernel_size: IntLike,
+    *,
+    dilation: IntLike = 1,
+    padding: PaddingLike = 0,
+    stride: IntLike = 1,
+    layout: str = "channels_first",
+) -> jax.Array:
+    r"""Adds windows up where they overlap (col2im): the linear transpose of `unfold`.
+
+    .. math:: x[n, c, q] = \sum_{p, t \,:\, p s + t d - \mathit{lo} = q} u[n, (c, t), p]
+
+    Letters: as in `unfold`.  Sizes are in elements.
+
+    Args:
+      u: (N, C*T, L), or (C*T, L) without a batch; (N, L, T*C) channels last.
+      output_size: the spatial size of the result, which `unfold` would get as input:
+        one int per spatial axis, or an int for a square image, as in PyTorch.
+      kernel_size, dilation, padding, stride, layout: as in `unfold`.
+
+    Returns:
+      (N, C, \*output_size); channels last (N, \*output_size, C).
+
+    Raises:
+      ValueError: sizes that do not fit; the message gives the expected C*T and L.
+      TypeError: arguments of the wrong kind.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxconv
+      >>> jaxconv.fold(jnp.array([[1, 2], [2, 3], [3, 4]]), (4,), (3,))
+      Array([[1, 4, 6, 4]], dtype=int32)
+
+    Elsewhere: `torch.nn.functional.fold` (two dimensions).
+
+    Source: claims 2.12, 2.07.
+    """
+    u = can.array("u", u)
+    window, arranged = _window(kernel_size), can.layout(layout)
+    space = can.ints("output_size", output_size, len(window), 1)
+    geometry = _geometry(space, window, stride, padding, dilation)
+    columns, has_batch = _columns(u, geometry, arranged == "channels_first")
+    channels = _channels(columns, geometry, arranged == "channels_first")
+    shape = (*geometry.input, channels)
+    if arranged == "channels_first":
+        shape = (channels, *geometry.input)
+    image = jax.ShapeDtypeStruct((columns.shape[0], *shape), columns.dtype)
+
+    def forward(x: jax.Array) -> jax.Array:
+        return unfold(
+            x,
+            window,
+            dilation=dilation,
+            padding=padding,
+            stride=stride,
+            layout=layout,
+        )
+
+    with jax.named_scope("jaxconv.fold"):
+        (out,) = jax.linear_transpose(forward, image)(columns)
+        if out.dtype != columns.dtype:  # JAX's zero for integers: no window reads any
+            out = jnp.zeros(image.shape, image.dtype)
+    return out if has_batch else out[0]
+
+
+def _window(kernel_size: Any) -> Ints:
+    ndim = len(kernel_size) if can.is_sequence(kernel_size) else 2
+    if ndim == 0:
+        can.fail(
+            "kernel_size", kernel_size, "is empty", "Write one int per spatial axis"
+        )
+    return can.ints("kernel_size", kernel_size, ndim, 1)
+
+
+def _geometry(space: Ints, window: Ints, s: Any, p: Any, d: Any) -> Geometry:
+    windows = Windows.read(len(window), s, p, d, "zeros", "kernel_size")
+    return windows.conv(space, window)[0]
+
+
+def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """(n, *space, c) to (n, positions, taps, c), by one strided slice per tap."""
+    axes = list(geometry.axes)
+    framed = frame(x, [read_extent(axis) for axis in axes])
+
+    def slice_for(tap: tuple[int, ...]) -> jax.Array:
+        index = (
+            slice(t * a.d, t * a.d + (a.o - 1) * a.s + 1, a.s)
+            for t, a in zip(tap, axes, strict=True)
+        )
+        return framed[(slice(None), *index)]
+
+    slices = [slice_for(tap) for tap in np.ndindex(geometry.kernel)]
+    patches = jnp.stack(slices, axis=-2)
+    return patches.reshape(x.shape[0], geometry.positions, geometry.taps, x.shape[-1])
+
+
+def _columns(u: jax.Array, geometry: Geometry, first: bool) -> tuple[jax.Array, bool]:
+    """u with its batch axis, its number of windows checked."""
+    if u.ndim not in (2, 3):
+        rule = (
+            f"has {u.ndim} axes, but windows side by side have 3, or 2 without a batch"
+        )
+        can.fail(
+            "u.shape", u.shape, rule, "Give (N, C*T, L), channels last (N, L, T*C)"
+        )
+    columns = u if u.ndim == 3 else u[None]
+    positions = columns.shape[-1 if first else -2]
+    if positions != geometry.positions:
+        rule = f"has {positions} windows, but output_size={geometry.input} has "
+        rule += f"{geometry.output}, that is {geometry.positions}"
+        can.fail("u.shape", u.shape, rule, "Check output_size, stride and padding")
+    return columns, u.ndim == 3
+
+
+def _channels(columns: jax.Array, geometry: Geometry, first: bool) -> int:
+    rows = columns.shape[-2 if first else -1]
+    if rows == 0:
+        can.fail("u.shape", columns.shape, "has no channels", "Give at least one")
+    if rows % geometry.taps:
+        rule = f"has {rows} values per window, not a multiple of the window's "
+        rule += f"{math.prod(geometry.kernel)} taps"
+        can.fail("u.shape", columns.shape, rule, "Check kernel_size and layout")
+    return rows // geometry.taps

@@ -1,0 +1,1 @@
+"""Which lowering computes a case, where and why."""
