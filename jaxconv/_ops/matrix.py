@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import sparse as jsparse
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import MODES, Setup, read_setup
 from jaxconv._lowerings.by_hand.matrix import axis_reads, entries
+
+if TYPE_CHECKING:
+    from jax.experimental.sparse import BCOO
 
 
 @overload
@@ -45,7 +47,7 @@ def conv_matrix(
     padding_mode: str = "zeros",
     layout: str = "channels_first",
     sparse: bool,
-) -> jax.Array | jsparse.BCOO: ...
+) -> jax.Array | BCOO: ...
 
 
 def conv_matrix(
@@ -59,7 +61,7 @@ def conv_matrix(
     padding_mode: str = "zeros",
     layout: str = "channels_first",
     sparse: bool = False,
-) -> jax.Array | jsparse.BCOO:
+) -> jax.Array | BCOO:
     r"""The matrix C with ``C @ x.ravel() == conv(x, kernel, ...).ravel()``.
 
     .. math:: C[(g, o, p), (g, c, q)] = \sum_{t \,:\, p s + t d - \mathit{lo} = q}
@@ -122,8 +124,10 @@ def conv_matrix(
         positions = setup.spec.geometry.positions
         size = (setup.outputs * positions, math.prod(setup.shape))
         if sparse:
+            from jax.experimental.sparse import BCOO  # with SciPy: slow to import
+
             indices = jnp.asarray(np.stack([rows, columns], axis=1))
-            return jsparse.BCOO((data, indices), shape=size)
+            return BCOO((data, indices), shape=size)
         return jnp.zeros(size, kernel.dtype).at[rows, columns].add(data)
 
 
