@@ -12,11 +12,11 @@ import pytest
 from jax import lax
 
 import jaxconv
-from jaxconv._inspect.summary import summarize as _summarize
 from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.collect import Source
+from jaxconv._inspect.summary.summarize import summarize, value
 from jaxconv._inspect.summary.walk import Walk
 from jaxconv._inspect.support.structure import Tape
-from jaxconv._summary import summarize
 
 Fn = Callable[[Any], Any]
 ROWS, COLUMNS = 13, 10
@@ -32,12 +32,12 @@ def kernel(*shape: int, seed: int = 0) -> jax.Array:
 def stretches(fn: Fn, x: Any = X) -> list[tuple[Any, ...]]:
     """For each output, what it is said to see of each axis of x."""
     closed = jax.make_jaxpr(fn)(x)
-    source = _summarize.Source("x", 0, closed.jaxpr.invars[0].aval)
+    source = Source("x", 0, closed.jaxpr.invars[0].aval)
     walk = Walk("cpu", [tuple(source.aval.shape)])
-    (value,) = walk.run(closed, [_summarize.value(0, source)])
+    (found,) = walk.run(closed, [value(0, source)])
     return [
-        tuple(stretch(view, place) for view in value.seen[0])
-        for place in np.ndindex(*value.shape)
+        tuple(stretch(view, place) for view in found.seen[0])
+        for place in np.ndindex(*found.shape)
     ]
 
 
