@@ -26,16 +26,35 @@ def around(position: Sequence[float], size: Ints) -> Iterator[tuple[Ints, float]
             yield q, math.prod(1 - abs(v - a) for v, a in zip(position, q, strict=True))
 
 
-def reads(
-    size: Ints,
+def slope(image: np.ndarray, position: Sequence[float], axis: int) -> float:
+    """The derivative of the image, zero outside, along an axis, towards its end.
+
+    It needs no rule for whole positions: the cell that a position lies in begins there,
+    and in that cell interpolation is linear along every axis.
+    """
+    low = [math.floor(v) for v in position]
+    total = 0.0
+    for corner in itertools.product((0, 1), repeat=image.ndim):
+        q = tuple(a + b for a, b in zip(low, corner, strict=True))
+        if all(0 <= a < n for a, n in zip(q, image.shape, strict=True)):
+            shares = [
+                v - a if b else a + 1 - v
+                for v, a, b in zip(position, low, corner, strict=True)
+            ]
+            shares[axis] = 2 * corner[axis] - 1
+            total += image[q] * math.prod(shares)
+    return total
+
+
+def places(
     kernel: Ints,
     offset: np.ndarray,
     mask: np.ndarray | None,
     stride: Ints,
     low: Ints,
     dilation: Ints,
-) -> Iterator[tuple[int, int, Ints, Ints, Ints, float]]:
-    """Every (n, offset group, p, t, q) and the factor with which x[q] is read there."""
+) -> Iterator[tuple[int, int, Ints, Ints, int, list[float], float]]:
+    """Every (n, offset group, p, t), t's number, and where and with which factor."""
     d, taps = len(kernel), math.prod(kernel)
     for n in range(offset.shape[0]):
         for g in range(offset.shape[1] // (d * taps)):
@@ -47,8 +66,23 @@ def reads(
                         p[a] * stride[a] - low[a] + t[a] * dilation[a] + delta[a]
                         for a in range(d)
                     ]
-                    for q, share in around(position, size):
-                        yield n, g, p, t, q, share * m
+                    yield n, g, p, t, k, position, m
+
+
+def reads(
+    size: Ints,
+    kernel: Ints,
+    offset: np.ndarray,
+    mask: np.ndarray | None,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+) -> Iterator[tuple[int, int, Ints, Ints, Ints, float]]:
+    """Every (n, offset group, p, t, q) and the factor with which x[q] is read there."""
+    found = places(kernel, offset, mask, stride, low, dilation)
+    for n, g, p, t, _, position, m in found:
+        for q, share in around(position, size):
+            yield n, g, p, t, q, share * m
 
 
 def conv(
@@ -74,6 +108,46 @@ def conv(
                 if channel // per == g:
                     y[(n, o, *p)] += w[(o, i, *t)] * x[(n, channel, *q)] * factor
     return y
+
+
+def gradients(
+    x: np.ndarray,
+    offset: np.ndarray,
+    w: np.ndarray,
+    mask: np.ndarray | None,
+    y: np.ndarray,
+    *,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+) -> dict[str, np.ndarray]:
+    """Those of sum(conv(x, offset, w, mask) * y), sample by sample."""
+    (_, inputs), (outputs, c), kernel = x.shape[:2], w.shape[:2], w.shape[2:]
+    d, taps, groups = len(kernel), math.prod(kernel), inputs // c
+    per = inputs // (offset.shape[1] // (d * taps))
+    one = np.ones((x.shape[0], offset.shape[1] // d, *offset.shape[2:]))
+    mask = one if mask is None else mask
+    operands = {"x": x, "offset": offset, "kernel": w, "mask": mask}
+    found = {name: np.zeros(v.shape) for name, v in operands.items()}
+    for n, g, p, t, k, position, m in places(
+        kernel, offset, mask, stride, low, dilation
+    ):
+        at = g * taps + k
+        shares = dict(around(position, x.shape[2:]))
+        for channel in range(g * per, g * per + per):
+            group, i = divmod(channel, c)
+            outs = slice(group * (outputs // groups), (group + 1) * (outputs // groups))
+            back = float(w[(outs, i, *t)] @ y[(n, outs, *p)])
+            image = x[n, channel]
+            value = sum(image[q] * share for q, share in shares.items())
+            found["mask"][(n, at, *p)] += back * value
+            found["kernel"][(outs, i, *t)] += m * value * y[(n, outs, *p)]
+            for q, share in shares.items():
+                found["x"][(n, channel, *q)] += m * share * back
+            for axis in range(d):
+                step = m * back * slope(image, position, axis)
+                found["offset"][(n, at * d + axis, *p)] += step
+    return found
 
 
 def conv_transpose(

@@ -80,8 +80,9 @@ def deform_conv(
       Array([[ 0. , 15. , 17.5,  0. ]], dtype=float32)
 
     Elsewhere: `torchvision.ops.deform_conv2d` means the same, value for value, in two
-    dimensions.  An offset that is infinite or not a number contributes zero here, as
-    every sample that is not within one pixel of the image does.
+    dimensions; so are the derivatives at whole positions: the slopes to the right, at
+    exactly -1 too.  An offset that is infinite or not a number contributes zero here,
+    as every sample that is not within one pixel of the image does.
 
     Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (mask); claim
     4.07.

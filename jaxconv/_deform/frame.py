@@ -65,10 +65,13 @@ class Frame(NamedTuple):
 
         One array per axis, all (n, ..., groups), in pixels: 0 is the first one's
         middle.  The weights' corners stand behind n.
+
+        A position of exactly -1 is inside: its sample is zero, but its slope, which is
+        that to its right, leads into the image.
         """
         inside = jnp.ones(positions[0].shape, bool)
         for position, size in zip(positions, self.space, strict=True):
-            inside &= (position > -1) & (position < size)
+            inside &= (position >= -1) & (position < size)
         first = jnp.zeros(positions[0].shape, jnp.int32)
         shares: list[tuple[jax.Array, jax.Array]] = []
         for position, step, lo in zip(positions, self.steps, self.low, strict=True):

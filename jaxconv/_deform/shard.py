@@ -167,7 +167,7 @@ def _beyond(
     missed = jnp.zeros(positions[0].shape, bool)
     for position, start, n, total in zip(positions, starts, have, size, strict=True):
         at = start.astype(position.dtype)
-        near &= (position + at > -1) & (position + at < total)
+        near &= (position + at >= -1) & (position + at < total)
         cell = jnp.floor(position)
         front = (position < 0) & (jnp.minimum(cell + 1, -1) + at >= 0)
         behind = (position > n - 1) & (jnp.maximum(cell, n) + at < total)
