@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import jaxconv
 from jaxconv._inspect.walk import contractions
 from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 
 GIB = 2**30
 CHANNELS = 16
@@ -74,7 +75,7 @@ def measure(edge: int) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for case in (v.case for v in contractions(step, x, kernel, x)):
-        lowering = _plan.choose(case, "cpu").lowering
+        lowering = _plan.choose(case, Place("cpu")).lowering
         bound = lowering.scratch(case) / GIB
         found[f"lowering, {case.role}"] = f"{lowering.name}, at most {bound:.2f} GiB"
     for name, run in {

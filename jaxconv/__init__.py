@@ -38,6 +38,8 @@ from jaxconv._ops.transpose import conv_transpose as conv_transpose
 from jaxconv._ops.variants import depthwise_conv as depthwise_conv
 from jaxconv._ops.variants import pointwise_conv as pointwise_conv
 from jaxconv._ops.variants import separable_conv as separable_conv
-from jaxconv._plan.choose import lowerings as lowerings
+from jaxconv._plan.emit import register as _register
+from jaxconv._plan.names import lowerings as lowerings
 
 __version__ = _version("jaxconv")
+_register()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import jaxconv
+from jaxconv._core.spec import OPERANDS
 from jaxconv._inspect.walk import contractions
 from jaxconv._plan import choose as _plan
 
@@ -87,7 +88,7 @@ def winners_for(fn, *args, name):
 def lowering_ran(fn, *args):
     text = fn.lower(*args).as_text(debug_info=True)
     names = {n for r in ("output", "input", "kernel") for n in jaxconv.lowerings(r)}
-    return {n for n in names for r in _plan.OPERANDS if f"jaxconv.{r}.{n}" in text}
+    return {n for n in names for r in OPERANDS if f"jaxconv.{r}.{n}" in text}
 
 
 def test_winners_run_inside_the_context_only(rng):

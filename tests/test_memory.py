@@ -22,6 +22,7 @@ from jaxconv._core.spec import OPERANDS
 from jaxconv._inspect.walk import contractions
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 
 CONSTANTS = 2**16  # bytes for tables, alignment and small buffers
 Ints = tuple[int, ...]
@@ -165,7 +166,7 @@ def limit(case: _spec.Case) -> int:
 
 def planned(case: _spec.Case) -> str:
     """The plan's choice on a CPU, whatever lowering the case was made for."""
-    return _plan.choose(unnamed(case), "cpu").lowering.name
+    return _plan.choose(unnamed(case), Place("cpu")).lowering.name
 
 
 def unnamed(case: _spec.Case) -> _spec.Case:
@@ -187,7 +188,7 @@ def test_the_plan_refuses_a_lowering_above_the_limit_and_falls_back() -> None:
     assert LOWERINGS["overlap_add"].scratch(case) > limit(case)
     assert planned(case) == "polyphase"
     assert "overlap_add" not in _plan.candidates(unnamed(case), "cpu")
-    assert _plan.choose(case, "cpu").lowering.name == "overlap_add"  # asked for
+    assert _plan.choose(case, Place("cpu")).lowering.name == "overlap_add"  # asked for
 
 
 def test_a_megabyte_is_free() -> None:

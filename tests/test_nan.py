@@ -24,6 +24,7 @@ from jaxconv._core.spec import OPERANDS
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.base import DIRECT
 from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 from oracle import Window
 from test_lowerings import described
 
@@ -134,7 +135,7 @@ def test_spread_is_declared(name: str, role: str) -> None:
 
 def spreading(case: Case, role: str, name: str | None) -> str | None:
     asked = described(case, role, np.float32, name)
-    return _plan.choose(asked, "cpu").lowering.spreads(asked)
+    return _plan.choose(asked, Place("cpu")).lowering.spreads(asked)
 
 
 @over_roles

@@ -26,6 +26,8 @@ from jaxconv._lowerings.base import _accepts
 from jaxconv._lowerings.cpu import narrow
 from jaxconv._lowerings.general import planes as _planes
 from jaxconv._plan import choose as _plan
+from jaxconv._plan.names import admissible
+from jaxconv._plan.place import Place
 from oracle import close
 from test_lowerings import CANONICAL, LOOPS, convolutions, labels
 
@@ -167,7 +169,7 @@ def test_the_expected_lowerings_are_planned_and_run(planned: Planned) -> None:
     forward = "output" if planned.call is conv else "input"
     wanted = {role: f"{role}.{planned.expected[i]}" for i, role in enumerate(ROLES)}
     for role, expected in zip(ROLES, planned.expected, strict=True):
-        choice = _plan.choose(planned.role(role), "cpu")
+        choice = _plan.choose(planned.role(role), Place("cpu"))
         assert choice.lowering.name == expected
         assert (expected == "xla") == (choice.reason.startswith("no rule applies"))
     value = jax.jit(planned.run).lower(*planned.shapes)
@@ -344,9 +346,9 @@ def described(case: Case, role: str, layout: str, dtype: Any) -> _spec.Case:
 
 
 def check_choice(case: _spec.Case) -> None:
-    choice = _plan.choose(case, "cpu")
+    choice = _plan.choose(case, Place("cpu"))
     lowering, name = choice.lowering, choice.lowering.name
-    assert choice == _plan.choose(case, "cpu")
+    assert choice == _plan.choose(case, Place("cpu"))
     assert choice.reason
     assert case.role in lowering.roles
     assert lowering.refuse(case) is None
@@ -354,9 +356,9 @@ def check_choice(case: _spec.Case) -> None:
     most = max(4 * case.operand_bytes, 2**20)
     assert name == "xla" or lowering.scratch(case) <= most
     assert name in _plan.candidates(case, "cpu")
-    assert name in _plan.admissible(case)
+    assert name in admissible(case)
     for platform, names in ELSEWHERE.items():
-        assert _plan.choose(case, platform).lowering.name in names
+        assert _plan.choose(case, Place(platform)).lowering.name in names
 
 
 @over_cases()
@@ -367,7 +369,7 @@ def test_properties_over_the_table(case: Case, role: str) -> None:
         for layout in LAYOUTS:
             asked = described(case, role, layout, dtype)
             check_choice(asked)
-            chosen.add(_plan.choose(asked, "cpu").lowering.name)
+            chosen.add(_plan.choose(asked, Place("cpu")).lowering.name)
         assert len(chosen) == 1 or chosen == {"narrow", "grouped"}
 
 

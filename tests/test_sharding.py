@@ -17,7 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 import jaxconv
 from jaxconv._lowerings import LOWERINGS
-from jaxconv._plan import sharding as _sharding
+from jaxconv._plan.choose import choose
+from jaxconv._plan.place import Place
 from oracle import close
 
 COLLECTIVES = (
@@ -283,8 +284,8 @@ def test_an_accelerator_keeps_its_own_depthwise() -> None:
     spec = case.spec("output", "channels_last", np.float32)
     sizes = jaxconv._core.spec.Sizes(case.n, case.c, case.o)
     asked = jaxconv._core.spec.Case(spec, sizes, np.dtype(np.float32))
-    assert _sharding.choose(asked, "cuda").lowering is LOWERINGS["xla"]
-    assert _sharding.choose(asked, "cpu").lowering is LOWERINGS["einsum"]
+    assert choose(asked, Place("cuda", partitioned=True)).lowering is LOWERINGS["xla"]
+    assert choose(asked, Place("cpu", partitioned=True)).lowering is LOWERINGS["einsum"]
 
 
 # Sharding in types --------------------------------------------------------------------

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jaxconv._summary import summarize
 
 import jaxconv
 from jaxconv._inspect.summary import views as _views

@@ -19,6 +19,7 @@ from jaxconv._core.spec import OPERANDS, Case
 from jaxconv._inspect.walk import contractions
 from jaxconv._lowerings.base import Lowering
 from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 
 OPENING = """\
 # Lowerings
@@ -122,7 +123,7 @@ def _matrix(found: dict[str, list[Case]]) -> list[str]:
     tables: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for platform in platforms():
         chosen = tuple(
-            tuple(_plan.choose(case, platform).lowering.name for case in row)
+            tuple(_plan.choose(case, Place(platform)).lowering.name for case in row)
             for row in found.values()
         )
         tables.setdefault(chosen, []).append(platform)

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jaxconv._core import geometry as geo
+from jaxconv._core.errors import choice, fail
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Layout
 
@@ -26,22 +27,6 @@ PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = ("channels_first", "channels_last")
 PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
-
-
-def fail(
-    name: str, got: Any, rule: str, remedy: str, error: type[Exception] = ValueError
-) -> NoReturn:
-    raise error(f"{name}={got!r}: {rule}. {remedy}.")
-
-
-def choice(name: str, value: Any, options: Sequence[str]) -> Any:
-    if not (isinstance(value, str) and value in options):
-        listed = ", ".join(repr(option) for option in options)
-        kind = ValueError if isinstance(value, str) else TypeError
-        fail(
-            name, value, "is not one of the known words", f"Write one of {listed}", kind
-        )
-    return value
 
 
 def function(name: str, value: Any) -> Any:

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import Pairs
+from jaxconv._border.implementation import admit
 from jaxconv._border.windows import Windows
 from jaxconv._core.contract import contract
 from jaxconv._core.spec import Layout, Role, Shape, Spec
-from jaxconv._plan import choose as _plan
+from jaxconv._plan.names import lowerings
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # numpy's
 
@@ -161,8 +162,8 @@ def read_setup(
     result = can.result_dtype(dtype, preferred_element_type)
     spec = Spec(role, geometry, groups, arranged, result, can.precision(precision))
     if not isinstance(implementation, str | None):  # it may not even be hashable
-        can.choice("implementation", implementation, _plan.lowerings(role))
-    spec = _plan.admit(implementation, spec, shape, kernel_shape, dtype)
+        can.choice("implementation", implementation, lowerings(role))
+    spec = admit(implementation, spec, shape, kernel_shape, dtype)
     return Setup(spec, shape, outputs, has_batch, pads, windows.mode)
 
 

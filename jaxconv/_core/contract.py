@@ -19,36 +19,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.interpreters import ad, batching
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxconv._core.intercept import plain
-from jaxconv._core.spec import GROUPED, LETTERS, Case, Letter, Role, Spec
-from jaxconv._lowerings.base import accumulator
-from jaxconv._plan import choose as _plan
-from jaxconv._plan import sharding as _sharding
+from jaxconv._core.primitive import vary_alike
+from jaxconv._core.spec import GROUPED, LETTERS, Letter, Role, Spec
 
 contract_p = Primitive("jaxconv_contract")
 
 
 def contract(a: Any, b: Any, spec: Spec) -> jax.Array:
     """Contracts two operands of T; ``spec.operands`` says which they are."""
-    return contract_p.bind(*_match_varying(a, b), spec=spec)
-
-
-def _match_varying(*operands: Any) -> Sequence[Any]:
-    """Inside shard_map: make both operands vary over the same mesh axes.
-
-    The transpose of the cast is the psum that an unvarying operand's gradient needs.
-    """
-    axes = [jax.typeof(v).manual_axis_type.varying for v in operands]
-    union = frozenset().union(*axes)
-    return [
-        jax.lax.pcast(v, tuple(union - have), to="varying") if union - have else v
-        for v, have in zip(operands, axes, strict=True)
-    ]
+    return contract_p.bind(*vary_alike(a, b), spec=spec)
 
 
 # Shapes and evaluation ----------------------------------------------------------------
@@ -109,7 +92,6 @@ def _transpose(position: int, cotangent: Any, *operands: Any, spec: Spec) -> Any
         spec,
         role=wanted,
         dtype=aval.dtype,
-        lowering=_plan.carried(spec.lowering, wanted),
         sharding=aval.sharding if sharded else None,
     )
     first, second = turned.operands
@@ -172,62 +154,3 @@ def _part(v: jax.Array, size: int, place: tuple[int, int]) -> jax.Array:
 
 
 batching.primitive_batchers[contract_p] = _batch
-
-
-# Lowering -----------------------------------------------------------------------------
-
-
-def run(
-    a: jax.Array, b: jax.Array, *, spec: Spec, platform: str, partitioned: bool = False
-) -> jax.Array:
-    """Channels last, one type, the lowering that the plan chooses, and back again."""
-    sizes, shape = spec.sizes(a.shape, b.shape), spec.result_shape(a.shape, b.shape)
-    if 0 in (*a.shape, *b.shape, *shape):
-        return jnp.zeros(shape, spec.dtype)
-    dtype = operand_dtype(a.dtype, b.dtype, spec)
-    case = Case(spec, sizes, dtype)
-    choose = _sharding.choose if partitioned else _plan.choose
-    lowering = choose(case, platform).lowering
-    a, b = a.astype(dtype), b.astype(dtype)
-    with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
-        compute = lowering.roles[spec.role]
-        if lowering.native:
-            return _result(compute(a, b, spec), spec)
-        first, second = map(spec.to_last, spec.operands)
-        out = compute(a.transpose(first), b.transpose(second), spec)
-        return _result(out, spec).transpose(spec.from_last(spec.role))
-
-
-def _result(v: jax.Array, spec: Spec) -> jax.Array:
-    """In the result's type; a real operand's gradient is real."""
-    real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
-    return (v.real if real else v).astype(spec.dtype)
-
-
-def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
-    """The type to contract in: the result's, where that is wider than the sums."""
-    dtype = np.promote_types(a, b)
-    sums = accumulator(dtype)
-    kept = sums == spec.dtype or np.promote_types(sums, spec.dtype) == sums
-    return dtype if kept else spec.dtype
-
-
-def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
-    sharding = ctx.avals_out[0].sharding
-    partitioned = _sharding.partitioned(ctx.module_context.axis_context)
-    fun = partial(run, spec=spec, platform=platform, partitioned=partitioned)
-    if AxisType.Explicit in sharding.mesh.axis_types:
-        fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
-    # Inside shard_map a lowering sees one shard; its loops need not say what varies.
-    local = [
-        v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in
-    ]
-    inner = ctx.replace(avals_in=local)
-    return mlir.lower_fun(fun, multiple_results=False)(inner, a, b)
-
-
-mlir.register_lowering(contract_p, partial(_rule, platform="default"))
-for _platform in ("cpu", "cuda", "rocm", "tpu"):
-    mlir.register_lowering(
-        contract_p, partial(_rule, platform=_platform), platform=_platform
-    )

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._deform import read
 from jaxconv._deform.aggregate import sum_terms
 from jaxconv._deform.frame import Frame
-from jaxconv._lowerings.base import accumulator
 
 
 def deform_attention_sample(

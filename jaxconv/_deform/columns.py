@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._deform.form import sample
-from jaxconv._lowerings.base import accumulator
 
 
 class Samples(NamedTuple):

@@ -29,9 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxconv._core.geometry import Ints
+from jaxconv._core.primitive import emit, vary_alike
 from jaxconv._deform import roles as _roles
 
 Role = Literal["samples", "image", "weights"]
@@ -72,14 +73,7 @@ def sample(
 
 def _bind(a: Any, b: Any, index: Any, form: Form) -> jax.Array:
     """Binds the operands; inside shard_map all vary over the same mesh axes."""
-    operands = (a, b, index)
-    axes = [jax.typeof(v).manual_axis_type.varying for v in operands]
-    union = frozenset().union(*axes)
-    matched = (
-        jax.lax.pcast(v, tuple(union - have), to="varying") if union - have else v
-        for v, have in zip(operands, axes, strict=True)
-    )
-    return sample_p.bind(*matched, form=form)
+    return sample_p.bind(*vary_alike(a, b, index), form=form)
 
 
 # Shapes and evaluation ----------------------------------------------------------------
@@ -201,14 +195,7 @@ def _run(a: Any, b: Any, index: Any, *, form: Form, shape: Ints, kind: str) -> A
 def _rule(ctx: Any, a: Any, b: Any, index: Any, *, form: Form, kind: str) -> Any:
     (out,) = ctx.avals_out
     fun = partial(_run, form=form, shape=out.shape, kind=kind)
-    if AxisType.Explicit in out.sharding.mesh.axis_types:
-        fun = jax.sharding.auto_axes(fun, out_sharding=out.sharding)
-    # Inside shard_map this sees one shard; its loops need not say what varies.
-    local = [
-        v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in
-    ]
-    inner = ctx.replace(avals_in=local)
-    return mlir.lower_fun(fun, multiple_results=False)(inner, a, b, index)
+    return emit(ctx, fun, a, b, index)
 
 
 mlir.register_lowering(sample_p, partial(_rule, kind="default"))

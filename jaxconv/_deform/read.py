@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._border import arguments as can
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, Ints
 from jaxconv._core.spec import Layout
 from jaxconv._deform.columns import Samples, multiply
 from jaxconv._deform.frame import Frame
-from jaxconv._lowerings.base import accumulator
 
 IMPLEMENTATIONS = ("columns", "chunks")
 MEMORY_LIMIT = {"cpu": 2**22, "other": 2**28}  # bytes of columns at a time

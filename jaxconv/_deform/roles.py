@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
-from jaxconv._lowerings.base import accumulator
 
 UNROLLED = 9  # so many terms are written out, more are a loop
 LANES = 32  # channels that are multiplied side by side before they are added up

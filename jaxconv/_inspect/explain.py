@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from jaxconv._border import arguments as can
 from jaxconv._core.geometry import Axis
 from jaxconv._core.spec import Case, Role
 from jaxconv._inspect.walk import Found, contractions
-from jaxconv._plan import choose as _plan
+from jaxconv._plan.choose import choose
+from jaxconv._plan.names import admissible
+from jaxconv._plan.place import Place
 
 _TITLES: dict[Role, str] = {
     "output": "convolution: x, kernel -> y",
@@ -58,16 +58,16 @@ def explain(
 
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6, 14 and 15.
     """
-    where = _plan.platform_name(can.platform(platform) or jax.default_backend())
+    where = Place.here(can.platform(platform))
     found = contractions(can.function("fn", fn), *args, **kwargs)
     if not found:
         return "no convolutions of jaxconv's"
     return "\n".join(_describe(i, f, where) for i, f in enumerate(found, start=1))
 
 
-def _describe(index: int, found: Found, platform: str) -> str:
+def _describe(index: int, found: Found, place: Place) -> str:
     case = found.case
-    spec, choice = case.spec, _plan.choose(case, platform)
+    spec, choice = case.spec, choose(case, place)
     names = [f"{n} {s}" for n, s in zip(spec.operands, found.shapes, strict=True)]
     result = spec.shape(spec.role, case.sizes)
     lines = [
@@ -80,10 +80,11 @@ def _describe(index: int, found: Found, platform: str) -> str:
         f"lowering {choice.lowering.name!r}: {choice.lowering.summary}",
         f"because: {choice.reason}",
         f"needs at most {choice.lowering.scratch(case):,} bytes beside them",
-        f"could also run: {', '.join(_plan.admissible(case)) or 'nothing else'}",
+        f"could also run: {', '.join(admissible(case)) or 'nothing else'}",
     ]
     spreads = choice.lowering.spreads(case)
-    if spreads is not None and (platform == "cpu" or choice.lowering.name != "xla"):
+    on_cpu = place.platform == "cpu"
+    if spreads is not None and (on_cpu or choice.lowering.name != "xla"):
         lines.insert(-1, f"NaN and infinity spread {spreads}; {_AVOID}")
     if found.times > 1:
         lines.append(f"runs {found.times} times")

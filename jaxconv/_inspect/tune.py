@@ -17,9 +17,12 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._core.contract import contract_p
-from jaxconv._core.spec import Case
+from jaxconv._core.spec import OPERANDS, Case
 from jaxconv._inspect.walk import Found, contractions
-from jaxconv._plan import choose as _plan
+from jaxconv._lowerings.base import DIRECT
+from jaxconv._plan.choose import TUNED, asked_for, candidates, case_key
+from jaxconv._plan.names import lowerings
+from jaxconv._plan.place import Place
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Tuning(Mapping[str, str]):
         return isinstance(other, Tuning) and self.winners == other.winners
 
     def __enter__(self) -> Tuning:
-        manager = _plan.TUNED(self.winners)
+        manager = TUNED(self.winners)
         manager.__enter__()
         self._entered.stack = [*getattr(self._entered, "stack", ()), manager]
         return self
@@ -81,7 +84,7 @@ class Tuning(Mapping[str, str]):
             rule = f"is not a saved tuning (its format is not {_FORMAT!r})"
             can.fail("path", str(path), rule, "Write one with Tuning.save")
         winners: dict[str, str] = document["winners"]
-        known = {name for role in _plan.OPERANDS for name in _plan.lowerings(role)}
+        known = {name for role in OPERANDS for name in lowerings(role)}
         for name in sorted(set(winners.values()) - known):
             rule = f"names the lowering {name!r}, which this version does not have"
             can.fail("path", str(path), rule, "Tune again with this version")
@@ -130,17 +133,22 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
     """
     can.function("fn", fn)
     repeats = can.integer("repeats", repeats, 1)
-    platform = _plan.platform_name(jax.default_backend())
+    place = Place.here()
     times: dict[str, dict[str, float]] = {}
     winners: dict[str, str] = {}
     for found in contractions(fn, *args, **kwargs):
-        key = _plan.case_key(found.case, platform)
-        if key in winners or found.case.spec.lowering is not None:
+        key = case_key(found.case, place.platform)
+        if key in winners or _asked(found.case):
             continue
-        names = _plan.candidates(found.case, platform)
+        names = candidates(found.case, place.platform)
         times[key] = {name: _seconds(found, name, repeats) for name in names}
         winners[key] = min(times[key], key=times[key].__getitem__)
     return Tuning(tuple(sorted(winners.items())), times)
+
+
+def _asked(case: Case) -> bool:
+    """Whether the call itself says how to compute it, which leaves no choice."""
+    return case.spec.lowering == DIRECT or asked_for(case) is not None
 
 
 def _seconds(found: Found, name: str, repeats: int) -> float:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 import jax
 from jax.extend.core import Jaxpr, jaxprs_in_params
 
-from jaxconv._core.contract import contract_p, operand_dtype
+from jaxconv._core.contract import contract_p
+from jaxconv._core.dtypes import case_of
 from jaxconv._core.spec import Case, Shape
 
 
@@ -31,9 +32,7 @@ def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Found]:
     for eqn in jaxpr.eqns:
         if eqn.primitive is contract_p:
             a, b = (cast(Any, v.aval) for v in eqn.invars)
-            spec = eqn.params["spec"]
-            dtype = operand_dtype(a.dtype, b.dtype, spec)
-            case = Case(spec, spec.sizes(a.shape, b.shape), dtype)
+            case = case_of(a, b, eqn.params["spec"])
             yield Found(case, (a.shape, b.shape), times)
         inner = times
         if eqn.primitive.name == "scan":

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
 
@@ -59,18 +59,6 @@ class Lowering:
     by_hand: bool = False
     native: bool = False
     spreads: Callable[[Case], str | None] = _as_direct
-
-
-def accumulator(dtype: np.dtype) -> np.dtype:
-    """The type to add up in: float32 for 16-bit floats, 32 bits for short integers."""
-    dtype = np.dtype(dtype)
-    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
-        return np.dtype(np.float32)
-    if jnp.issubdtype(dtype, jnp.unsignedinteger) and dtype.itemsize < 4:
-        return np.dtype(np.uint32)
-    if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
-        return np.dtype(np.int32)
-    return dtype
 
 
 def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> jax.Array:

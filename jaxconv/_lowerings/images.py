@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Spec
-from jaxconv._lowerings.base import accumulator
 
 LARGE = 1 << 24  # bytes of an image beyond which fresh memory costs more than a core
 

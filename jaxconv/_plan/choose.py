@@ -1,5 +1,6 @@
-"""Which lowering computes a case, and why.
+"""The one choice of a lowering: which computes a case in a place, and why.
 
+What is asked for by name comes first, then a winner of `jaxconv.tune`, then the rules.
 Rules are tried in order; the first that applies to the case, is not refused by its
 lowering and keeps to the memory limit decides.  Every rule stands beside the
 measurement that made it, in `_plan.cpu` and `_plan.accelerators`.  Without a rule it
@@ -9,23 +10,23 @@ is ``xla``, which computes everything.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict
+from typing import NamedTuple
 
 import jax
-import numpy as np
 
-from jaxconv._border import arguments as can
-from jaxconv._core.spec import OPERANDS, Case, Role, Shape, Spec
+from jaxconv._core.spec import Case
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.base import DIRECT, Lowering
 from jaxconv._plan.accelerators import ACCELERATORS
 from jaxconv._plan.cpu import CPU
+from jaxconv._plan.place import Place
 from jaxconv._plan.rule import Rule
+from jaxconv._plan.sharding import PARTITIONED
 
 RULES: tuple[Rule, ...] = (*CPU, *ACCELERATORS)
 MEMORY = 4  # a planned lowering needs at most this many times operands plus result
-MEMORY_FREE = 2**20  # ... or this many bytes, which no one will miss
+MEMORY_FREE = 2**20  # ... or this many bytes: always allowed, too small to matter
 # Winners of `jaxconv.tune` in force; part of jit's cache key.
 TUNED = jax.make_user_context(default_value=None)
 
@@ -35,40 +36,49 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(case: Case, platform: str) -> Choice:
+def choose(case: Case, place: Place) -> Choice:
     """The lowering asked for, else a tuned one, else the first rule's, else xla.
 
-    "direct" asks for any in which NaN and infinity do not spread.
-
-    What is asked for was admitted at the border; only a derivative of such a call or a
-    vmap of it can be a case that the same lowering refuses, and is planned instead.
+    "direct" asks for any lowering in which NaN and infinity do not spread.
     """
-    named = LOWERINGS.get(case.spec.lowering or "")
-    if named is not None and named.refuse(case) is None:
+    named = asked_for(case)
+    if named is not None:
         return Choice(named, "asked for by name")
-    if type(case.sizes.n) is not int:
-        return _choose_for_any_batch(case, platform)
-    winners = dict(TUNED.value or ())
-    tuned = winners.get(case_key(case, platform)) if winners else None
-    if tuned is not None and takes(LOWERINGS[tuned], case):
-        return Choice(LOWERINGS[tuned], "measured fastest by tune")
-    for rule in RULES:
-        if platform in rule.platforms and rule.applies(case):
+    tuned = _tuned(case, place)
+    if tuned is not None:
+        return Choice(tuned, "measured fastest by tune")
+    for rule in (*PARTITIONED, *RULES):
+        if rule.applies_at(case, place):
             lowering = LOWERINGS[rule.name]
-            if (fits if rule.limited else takes)(lowering, case):
+            if _bounded(lowering, case) if rule.limited else takes(lowering, case):
                 return Choice(lowering, rule.reason)
-    if platform == "cpu" and not takes(LOWERINGS["xla"], case):
-        return Choice(_least_scratch(case), "of those asked for it takes least memory")
+    if place.platform == "cpu" and not takes(LOWERINGS["xla"], case):
+        reason = "no rule applies, and it needs least memory of those allowed"
+        return Choice(_least_scratch(case), reason)
     return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
 
 
-def _choose_for_any_batch(case: Case, platform: str) -> Choice:
-    """Of the rules only those that need no number of bytes."""
-    for rule in RULES:
-        known = not rule.limited and platform in rule.platforms
-        if known and rule.applies(case) and takes(LOWERINGS[rule.name], case):
-            return Choice(LOWERINGS[rule.name], rule.reason)
-    return Choice(LOWERINGS["xla"], "the batch size is symbolic, as in jax.export")
+def asked_for(case: Case) -> Lowering | None:
+    """The lowering that the call names, if it computes this case.
+
+    The border has checked the call itself; its gradient, or a vmap of it, may be a case
+    that this lowering does not compute, and is planned as if none were named.
+    """
+    named = LOWERINGS.get(case.spec.lowering or "")
+    return named if named is not None and takes(named, case) else None
+
+
+def _tuned(case: Case, place: Place) -> Lowering | None:
+    winners = dict(TUNED.value or ())
+    if not winners or place.partitioned or symbolic(case):
+        return None
+    name = winners.get(case_key(case, place.platform))
+    return LOWERINGS[name] if name and takes(LOWERINGS[name], case) else None
+
+
+def symbolic(case: Case) -> bool:
+    """Whether the batch size is not known yet, as in `jax.export`."""
+    return type(case.sizes.n) is not int
 
 
 def takes(lowering: Lowering, case: Case) -> bool:
@@ -81,6 +91,11 @@ def takes(lowering: Lowering, case: Case) -> bool:
 def _least_scratch(case: Case) -> Lowering:
     planned = (v for v in LOWERINGS.values() if not v.by_hand and takes(v, case))
     return min(planned, key=lambda lowering: lowering.scratch(case))
+
+
+def _bounded(lowering: Lowering, case: Case) -> bool:
+    """Whether it fits; not where the bytes depend on a batch that is not known yet."""
+    return not symbolic(case) and fits(lowering, case)
 
 
 def fits(lowering: Lowering, case: Case) -> bool:
@@ -100,18 +115,6 @@ def candidates(case: Case, platform: str) -> list[str]:
     ]
 
 
-def admissible(case: Case) -> list[str]:
-    """Every lowering that does not refuse the case."""
-    return [
-        name for name in lowerings(case.role) if LOWERINGS[name].refuse(case) is None
-    ]
-
-
-def platform_name(backend: str) -> str:
-    """JAX's name of a backend as that of a lowering platform."""
-    return {"gpu": "cuda"}.get(backend, backend)
-
-
 def case_key(case: Case, platform: str) -> str:
     """A text that stands for a case in saved tunings."""
     spec = case.spec
@@ -126,56 +129,3 @@ def case_key(case: Case, platform: str) -> str:
         "layout": spec.layout,
     }
     return json.dumps(parts, separators=(",", ":"), default=str)
-
-
-def lowerings(role: Role) -> tuple[str, ...]:
-    """The names that ``implementation=`` takes, for one role of a contraction.
-
-    Args:
-      role: "output" (`conv`), "input" (`conv_transpose`, and conv's gradient with
-        respect to x) or "kernel" (both functions' gradient with respect to the kernel).
-
-    Returns:
-      The names, "xla" first.
-
-    Raises:
-      ValueError: an unknown role.
-
-    Example:
-      >>> import jaxconv
-      >>> "window" in jaxconv.lowerings("output")
-      True
-
-    Elsewhere: no counterpart; PyTorch and XLA choose without asking.
-
-    Source: the lowering modules themselves.
-    """
-    can.choice("role", role, tuple(OPERANDS))
-    return tuple(name for name, lowering in LOWERINGS.items() if role in lowering.roles)
-
-
-def carried(name: str | None, role: Role) -> str | None:
-    """A derivative's lowering: the same by name if it has the role, else planned."""
-    return name if name in (*lowerings(role), DIRECT) else None
-
-
-def admit(
-    implementation: Any, spec: Spec, image: Shape, kernel: Shape, dtype: Any
-) -> Spec:
-    """The spec with the asked-for lowering, or an error that says why it cannot be."""
-    if implementation is None:
-        return spec
-    if implementation in LOWERINGS and implementation not in lowerings(spec.role):
-        rule = f"does not compute the role {spec.role!r}"
-        remedy = f"Write one of {', '.join(map(repr, lowerings(spec.role)))}"
-        can.fail("implementation", implementation, rule, remedy)
-    can.choice("implementation", implementation, (*lowerings(spec.role), DIRECT))
-    spec = replace(spec, lowering=implementation)
-    if implementation == DIRECT:
-        return spec
-    case = Case(spec, spec.sizes(image, kernel), np.dtype(dtype))
-    reason = LOWERINGS[implementation].refuse(case)
-    if reason is not None:
-        remedy = "Leave implementation out to have one chosen"
-        can.fail("implementation", implementation, f"cannot run this: {reason}", remedy)
-    return spec

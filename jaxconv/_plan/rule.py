@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxconv._core.spec import Case
+from jaxconv._plan.place import Place
 
 
 class Rule(NamedTuple):
@@ -15,4 +16,10 @@ class Rule(NamedTuple):
     platforms: tuple[str, ...]
     applies: Callable[[Case], bool]
     reason: str
-    limited: bool = True  # by the plan's memory limit, as all but a platform's xla are
+    limited: bool = True  # by the plan's memory limit
+    partitioned: bool = False  # for programs that XLA partitions over devices
+
+    def applies_at(self, case: Case, place: Place) -> bool:
+        """Whether the rule is for such a place, and the case one of its cases."""
+        here = place.platform in self.platforms
+        return here and place.partitioned == self.partitioned and self.applies(case)

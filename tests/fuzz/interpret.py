@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from jax import lax
 
-from jaxconv._core import contract as _contract
 from jaxconv._deform import form as _form
+from jaxconv._plan import emit
+from jaxconv._plan.place import Place
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
@@ -72,7 +73,7 @@ def _apply(eqn: Any, values: list[Any]) -> list[Any]:
         run = partial(_form._run, form=params["form"], shape=shape, kind="cpu")
         return evaluate(run, *values)
     if name == "jaxconv_contract":
-        run = partial(_contract.run, spec=params["spec"], platform="cpu")
+        run = partial(emit.run, spec=params["spec"], place=Place("cpu"))
         return evaluate(run, *values)
     if name not in RULES:
         UNKNOWN[name] = UNKNOWN.get(name, 0) + 1

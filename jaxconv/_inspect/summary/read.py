@@ -10,11 +10,13 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jax.lax import conv_general_dilated_p
 
-from jaxconv._core.contract import contract_p, operand_dtype
+from jaxconv._core.contract import contract_p
+from jaxconv._core.dtypes import operand_dtype
 from jaxconv._core.geometry import Axis, Ints, valid_per_tap
 from jaxconv._core.spec import Case, Shape, Spec
 from jaxconv._inspect.summary.lattice import Window
-from jaxconv._plan import choose as _plan
+from jaxconv._plan.choose import choose
+from jaxconv._plan.place import Place
 
 Pairs = tuple[tuple[int, int], ...]
 CONVOLUTIONS = (contract_p, conv_general_dilated_p)
@@ -67,7 +69,7 @@ def _contraction(
 ) -> Reading:
     dtype = operand_dtype(dtypes[0], dtypes[1], spec)
     case = Case(spec, spec.sizes(shapes[0], shapes[1]), dtype)
-    choice = _plan.choose(case, platform)
+    choice = choose(case, Place(platform))
     g, (n, c, o) = spec.geometry, case.sizes
     return Reading(
         kind=_KINDS[spec.role],

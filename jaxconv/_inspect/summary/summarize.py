@@ -16,7 +16,7 @@ from jaxconv._inspect.summary import views as _views
 from jaxconv._inspect.summary.collect import Source, collect
 from jaxconv._inspect.summary.report import Summary
 from jaxconv._inspect.summary.walk import Value, Walk, known
-from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 
 
 def summarize(
@@ -84,7 +84,7 @@ def summarize(
         found = partial(fn, **kwargs)(*jax.tree_util.tree_unflatten(tree, filled))
         return [v for v in jax.tree_util.tree_leaves(found) if _is_traceable(v)]
 
-    where = _plan.platform_name(can.platform(platform) or jax.default_backend())
+    where = Place.here(can.platform(platform)).platform
     closed = jax.make_jaxpr(call)(*(leaves[i][1] for i in traced))
     names = _names(fn, len(args))
     sources = [

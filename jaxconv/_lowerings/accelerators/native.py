@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints
 from jaxconv._core.spec import LETTERS, Role, Spec
-from jaxconv._lowerings.base import accumulator
 
 
 def convolve(

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, Geometry
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, accumulator
+from jaxconv._lowerings.base import Lowering
 
 LIMIT = 2**31  # bytes of one dense C that this lowering will build
 

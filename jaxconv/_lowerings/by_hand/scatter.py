@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, read_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, accumulator, pad
+from jaxconv._lowerings.base import Lowering, pad
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, accumulator
+from jaxconv._lowerings.base import Lowering
 from jaxconv._lowerings.by_hand import window
 
 

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import read_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, accumulator, frame
+from jaxconv._lowerings.base import Lowering, frame
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:

@@ -10,17 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import spread_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import (
-    Lowering,
-    accumulator,
-    cut,
-    flip,
-    pad,
-    spread,
-    swap_channels,
-)
+from jaxconv._lowerings.base import Lowering, cut, flip, pad, spread, swap_channels
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, read_extent
 from jaxconv._core.spec import Case, Shape, Spec
-from jaxconv._lowerings.base import Lowering, accumulator, frame, framed_bytes
+from jaxconv._lowerings.base import Lowering, frame, framed_bytes
 from jaxconv._lowerings.general import xla
 
 PART = 2**21  # bytes of x and y together in a part; twice and half as much cost 10 %

@@ -17,16 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import (
-    Lowering,
-    accumulator,
-    frame,
-    framed_bytes,
-    pad,
-    summed_bytes,
-)
+from jaxconv._lowerings.base import Lowering, frame, framed_bytes, pad, summed_bytes
 from jaxconv._lowerings.images import window
 from jaxconv._lowerings.phases import by_phases
 

@@ -19,15 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import (
-    Lowering,
-    accumulator,
-    frame,
-    framed_bytes,
-    summed_bytes,
-)
+from jaxconv._lowerings.base import Lowering, frame, framed_bytes, summed_bytes
 from jaxconv._lowerings.cpu.shift_kernel import kernel
 from jaxconv._lowerings.images import LARGE, repeat, tap_weights, window
 from jaxconv._lowerings.phases import by_phases

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent
 from jaxconv._core.spec import Spec
-from jaxconv._lowerings.base import accumulator, frame, pad
+from jaxconv._lowerings.base import frame, pad
 from jaxconv._lowerings.images import LARGE, repeat, window
 
 ROWS = 32  # rows of a block whose products are added before anything is stored

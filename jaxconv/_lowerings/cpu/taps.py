@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings.base import (
     Lowering,
-    accumulator,
     dot,
     flip,
     frame,

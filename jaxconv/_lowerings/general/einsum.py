@@ -17,15 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, Ints
 from jaxconv._core.spec import Case, Role, Spec
-from jaxconv._lowerings.base import (
-    Lowering,
-    accumulator,
-    framed_bytes,
-    summed_bytes,
-    widened_bytes,
-)
+from jaxconv._lowerings.base import Lowering, framed_bytes, summed_bytes, widened_bytes
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:

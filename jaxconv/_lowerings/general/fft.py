@@ -27,9 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, Ints, read_extent
 from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
-from jaxconv._lowerings.base import Lowering, accumulator, summed_bytes
+from jaxconv._lowerings.base import Lowering, summed_bytes
 from jaxconv._lowerings.general.rings import (
     SPACE,
     Ring,

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Spec
-from jaxconv._lowerings.base import accumulator
 
 LEAST = 512  # positions that are worth a product of their own for a kernel's gradient
 

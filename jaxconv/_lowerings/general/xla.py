@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, Extent, Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import (
     Lowering,
-    accumulator,
     cut,
     flip,
     spread,

@@ -1,0 +1,55 @@
+"""What a contraction becomes in a program: the lowering that the plan chooses."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import mlir
+
+from jaxconv._core.contract import contract_p
+from jaxconv._core.dtypes import case_of
+from jaxconv._core.intercept import plain
+from jaxconv._core.primitive import emit
+from jaxconv._core.spec import Spec
+from jaxconv._plan.choose import choose
+from jaxconv._plan.place import Place
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
+    """Channels last, one type, the lowering that the plan chooses, and back again."""
+    shape = spec.result_shape(a.shape, b.shape)
+    if 0 in (*a.shape, *b.shape, *shape):
+        return jnp.zeros(shape, spec.dtype)
+    case = case_of(a, b, spec)
+    lowering = choose(case, place).lowering
+    a, b = a.astype(case.dtype), b.astype(case.dtype)
+    with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
+        compute = lowering.roles[spec.role]
+        if lowering.native:
+            return _result(compute(a, b, spec), spec)
+        first, second = map(spec.to_last, spec.operands)
+        out = compute(a.transpose(first), b.transpose(second), spec)
+        return _result(out, spec).transpose(spec.from_last(spec.role))
+
+
+def _result(v: jax.Array, spec: Spec) -> jax.Array:
+    """In the result's type; a real operand's gradient is real."""
+    real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
+    return (v.real if real else v).astype(spec.dtype)
+
+
+def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
+    place = Place.of(ctx, platform)
+    return emit(ctx, partial(run, spec=spec, place=place), a, b)
+
+
+def register() -> None:
+    """Tells JAX; done once, when jaxconv is imported."""
+    mlir.register_lowering(contract_p, partial(_rule, platform="default"))
+    for name in PLATFORMS:
+        mlir.register_lowering(contract_p, partial(_rule, platform=name), platform=name)

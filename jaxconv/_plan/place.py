@@ -1,0 +1,61 @@
+"""Where a contraction is to run: all that the plan knows besides the case itself."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Place(NamedTuple):
+    """A platform, and what is done there with the program that a lowering becomes part
+    of.
+
+    ``partitioned``: XLA partitions the program over several devices.  ``exporting``:
+    `jax.export` makes it, so it may run elsewhere, and later.
+    """
+
+    platform: str
+    partitioned: bool = False
+    exporting: bool = False
+
+    @classmethod
+    def here(cls, platform: str | None = None) -> Place:
+        """One device of a platform; by default of the one that JAX uses here."""
+        return cls(platform_name(platform or jax.default_backend()))
+
+    @classmethod
+    def of(cls, ctx: Any, platform: str) -> Place:
+        """The place that a primitive is lowered for, from its lowering context."""
+        module = ctx.module_context
+        exporting = module.lowering_parameters.for_export
+        return cls(platform, partitioned(module.axis_context), exporting)
+
+
+def platform_name(backend: str) -> str:
+    """JAX's name of a backend as that of a lowering platform."""
+    return {"gpu": "cuda"}.get(backend, backend)
+
+
+def partitioned(axis_context: Any) -> bool:
+    """Whether XLA partitions what is lowered here over more than one device."""
+    mesh = getattr(axis_context, "mesh", None)
+    if mesh is None:
+        return getattr(axis_context, "num_devices", 1) > 1
+    manual = frozenset(axis_context.manual_axes)  # handled by shard_map's function
+    return math.prod(n for name, n in mesh.shape.items() if name not in manual) > 1
+
+
+@functools.cache
+def processor() -> frozenset[str]:
+    """The features of this machine's processor as Linux names them; else none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    lines = (line.partition(":") for line in text.splitlines())
+    flags = (value for key, _, value in lines if key.strip() == "flags")
+    return frozenset(next(flags, "").split())
