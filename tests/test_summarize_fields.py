@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jaxconv._summary import summarize
 
 import jaxconv
 from jaxconv._inspect.summary import views as _views
