@@ -300,7 +300,7 @@ def test_what_goes_down_and_up_again_keeps_its_size_and_brightness() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["COMMAND", "--help"]),
+        (["draw", "conv"], ["--input", "`python -m jaxconv draw conv --help`"]),
         (["dmeo"], ["'dmeo'", "demo", "check"]),
         (["check", "--jsn"], ["--jsn", "--help"]),
         (["check", "--image"], ["--image", "expected one argument"]),
@@ -355,7 +355,7 @@ def test_check_does_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"jaxconv {jaxconv.__version__}\n"
-    for arguments in (["--help"], ["demo", "--help"], ["check", "--help"]):
+    for arguments in ([], ["--help"], ["demo", "--help"], ["check", "--help"]):
         assert main(arguments) == 0
         assert "usage: jaxconv" in capsys.readouterr().out
 

@@ -194,10 +194,19 @@ CALLS = {
         *("--channels", "3,2"),
     ],
 }
-LIBRARIES = {"PyTorch": "torch", "lax": "jax", "Flax": "flax", "Keras": "keras"}
+LIBRARIES = {
+    "PyTorch": "torch",
+    "lax": "jax",
+    "Flax nnx": "flax",
+    "Keras": "keras",
+    "Equinox": "equinox",
+    "Haiku": "haiku",
+}
 WITHOUT = {
-    "Flax": {"uneven", "folded", "cropped"},
+    "Flax nnx": {"uneven", "folded", "cropped"},
     "Keras": {"uneven", "folded"},
+    "Equinox": {"folded", "cropped", "dilated"},
+    "Haiku": {"uneven", "folded", "cropped", "dilated"},
 }
 
 
@@ -219,9 +228,10 @@ def computed(name: str, x: Any, kernel: np.ndarray) -> jax.Array:
 
 @pytest.mark.parametrize("library", ["jaxconv", *LIBRARIES])
 @pytest.mark.parametrize("name", CALLS)
-def test_snippets_give_the_same_numbers(
-    name: str, library: str, rng: np.random.Generator
+def test_snippets_run_as_they_are_and_give_the_same_numbers(
+    name: str, library: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Pasted into an empty program, on the operands that the program makes."""
     module = LIBRARIES.get(library, "jaxconv")
     call, _, shapes = read(name)
     code = snippets(call)[library]
@@ -230,12 +240,15 @@ def test_snippets_give_the_same_numbers(
         return
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    x, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
-    scope: dict[str, Any] = {"x": x, "kernel": kernel}
+    draw = np.random.default_rng(0)
+    x, kernel = (draw.standard_normal(shape, np.float32) for shape in shapes)
+    scope: dict[str, Any] = {}
     # As a user's program has them; the tests' own settings are stricter.
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         with jax.numpy_rank_promotion("allow"):
             exec(compile(code, f"{library} {name}", "exec"), scope)
+            assert code.endswith(f"print(y.shape)  # {tuple(scope['y'].shape)}")
+            assert str(scope["y"].shape) in capsys.readouterr().out
             expected = np.asarray(computed(name, x, kernel))
             found = np.asarray(scope["y"])
     assert found.shape == expected.shape
@@ -252,14 +265,14 @@ def test_the_numbers_of_explain_are_right(
     call, arguments, (shape, kernel) = read(name)
     x, w = (rng.standard_normal(s).astype(np.float32) for s in (shape, kernel))
     y = computed(name, x, w)
-    assert f"x {shape}, kernel {kernel} -> {y.shape}, float32" in text
+    assert f"x {shape} with kernel {kernel} gives {y.shape}, all in float32." in text
     for axis, size in enumerate(y.shape[2:]):
         (line,) = (
             s
             for s in text.splitlines()
             if s.endswith(f" = {size}")
             and s.startswith(f"  axis {axis}: ")
-            and "become" not in s
+            and "elements" not in s
         )
         filled = line.partition(": ")[2].removesuffix(f" = {size}")
         assert eval(filled, {"floor": np.floor}) == size
@@ -270,29 +283,30 @@ def test_the_numbers_of_explain_are_right(
     }
     jacobian = jax.jacobian(lambda x: computed(name, x, w))(x)
     C = np.asarray(jacobian).reshape(y.size, x.size)
-    assert f"{C.shape[0]} x {C.shape[1]}; {np.count_nonzero(C)} of {C.size}" in text
+    filled = f"{np.count_nonzero(C)} of its {C.size} entries"
+    assert f"is {C.shape[0]} x {C.shape[1]}; {filled} can differ from zero" in text
     if not call.filled and arguments.padding != "SAME":
         extra = {"output_padding": arguments.output_padding} if call.transposed else {}
         kept = {k: v for k, v in forward.items() if k != "padding_mode"}
         cost = jaxconv.cost(shape, kernel, transposed=call.transposed, **kept, **extra)
-        assert f"parameters: {cost.parameters}," in text
-        assert f"multiply-adds: {cost.multiply_adds}, of which " in text
-        assert f"which {cost.multiply_adds_valid} not on zeros" in text
-        assert f"memory: {cost.bytes} bytes" in text
+        assert f"has {cost.parameters} parameters" in text
+        assert f"takes {cost.multiply_adds} multiply-adds" in text
+        assert f"which {cost.multiply_adds_valid} are not with zeros" in text
+        assert f"x, kernel and result take {cost.bytes} bytes." in text
     assert "  lowering '" in text
     assert "  because: " in text
     for library in ("jaxconv", *LIBRARIES):
-        assert f"\nIn {library}\n" in text
+        pasted = text.partition(f"\n# In {library}\n\n")[2].partition("\n# In ")[0]
+        assert pasted.strip() == snippets(call)[library]
 
 
 def test_explain_fills_in_the_four_steps(capsys: pytest.CaptureFixture[str]) -> None:
     """Border 1 before and 2 after: output_padding adds its zeros at the end."""
     assert main(["explain", *CALLS["odd"]]) == 0
     text = capsys.readouterr().out
-    assert (
-        "axis 0: 1 between: 4 become 7; border 1 and 2; 7 + 1 + 2 - 3 + 1 = 8" in text
-    )
-    assert "inside, 1 or 2 inputs meet in an output" in text
+    said = "axis 0: with 1 between them 4 inputs take 7 elements, with 1 in front and "
+    assert f"{said}2 behind: 7 + 1 + 2 - 3 + 1 = 8 outputs" in text
+    assert "away from the border an output is the sum of 1 or 2 inputs" in text
 
 
 @pytest.mark.parametrize(

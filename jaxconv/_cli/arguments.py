@@ -19,7 +19,9 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, without the usage before them."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; `python -m jaxconv --help` lists what there is")
+        raise UserError(
+            f"{message}; `python -m {self.prog} --help` lists what there is"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,8 +58,9 @@ def parser() -> argparse.ArgumentParser:
     version = f"jaxconv {jaxconv.__version__}"
     top.add_argument("--version", action="version", version=version)
     commands = top.add_subparsers(
-        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+        title="commands", metavar="COMMAND", parser_class=Parser
     )
+    top.set_defaults(run=lambda _: top.print_help() or 0)
     add = commands.add_parser
     _add_demo(add)
     _add_check(add)

@@ -49,7 +49,7 @@ def report(arguments: argparse.Namespace, transposed: bool) -> str:
     for title, body in sections.items():
         lines += ["", title, *(f"  {line}" for line in body)]
     for name, code in snippets(call).items():
-        lines += ["", f"In {name}", *(f"  {x}".rstrip() for x in code.split("\n"))]
+        lines += ["", f"# In {name}", "", code]  # as it is, to be pasted
     return "\n".join(lines)
 
 
@@ -103,7 +103,7 @@ def _opening(call: Call, shapes: tuple[Ints, Ints]) -> str:
     name = "conv_transpose" if call.transposed else "conv"
     x, kernel = shapes
     result = (1, call.setup.outputs, *call.size)
-    return f"{name}: x {x}, kernel {kernel} -> {result}, float32"
+    return f"{name} of x {x} with kernel {kernel} gives {result}, all in float32."
 
 
 # Sections -----------------------------------------------------------------------------
@@ -119,9 +119,11 @@ def _axes(call: Call) -> Iterator[tuple[int, Axis, int, int, int]]:
 
 def _size(call: Call) -> list[str]:
     """The formula, and the formula filled in, axis by axis."""
-    lines = ["floor((i + lo + hi - d(k-1) - 1)/s) + 1"]
+    letters = "i inputs, padding lo and hi, kernel k, dilation d, stride s"
+    lines = [f"floor((i + lo + hi - d(k-1) - 1)/s) + 1 outputs: {letters}"]
     if call.transposed:
-        lines = ["(i-1)s - lo - hi + d(k-1) + op + 1"]
+        letters += ", output padding op"
+        lines = [f"(i-1)s - lo - hi + d(k-1) + op + 1 outputs: {letters}"]
     for index, axis, lo, hi, op in _axes(call):
         n, k, s, d, i = call.size[index], axis.k, axis.s, axis.d, axis.o
         if call.transposed:
@@ -135,21 +137,24 @@ def _size(call: Call) -> list[str]:
 
 def _zero_insertion(call: Call) -> list[str]:
     """The four steps with their numbers."""
-    lines = ["zeros between the inputs, a border, the kernel turned, stride 1"]
+    lines = [
+        "Zeros are put between the inputs and around them; the kernel, turned by 180 "
+        "degrees, slides over that with stride 1."
+    ]
     for index, axis, lo, hi, op in _axes(call):
         stretched = (axis.o - 1) * axis.s + 1
         lo, hi = (0, 0) if call.filled else (lo, hi)
         low, high = axis.span - 1 - lo, axis.span - 1 - hi + op
-        words = f"{axis.s - 1} between: {axis.o} become {stretched}"
-        words += f"; border {low} and {high}"
-        seen = f"{stretched} + {low} + {high} - {axis.span} + 1 = {axis.i}"
-        lines.append(f"axis {index}: {words}; {seen}")
+        words = f"with {axis.s - 1} between them {axis.o} inputs take {stretched}"
+        words += f" elements, with {low} in front and {high} behind"
+        seen = f"{stretched} + {low} + {high} - {axis.span} + 1 = {axis.i} outputs"
+        lines.append(f"axis {index}: {words}: {seen}")
     if any(spread_extent(axis).empty for axis in call.setup.spec.geometry.axes):
-        lines.append("every input is cut off: only zeros are left")
+        lines.append("Every input is cut off, so only zeros are left.")
     if min(side for pair in call.border for side in pair) < 0 and not call.filled:
-        lines.append("a negative border cuts inputs off")
+        lines.append("A negative number of zeros cuts inputs off.")
     if call.filled:
-        lines.append("then what lies in the padding is added where it was read")
+        lines.append("Then what lies in the padding is added where it was read.")
     return lines
 
 
@@ -165,11 +170,12 @@ def _matrix(call: Call) -> list[str]:
     pairs = outputs * inputs // groups
     filled = pairs * math.prod(_distinct(call))
     zeros = 1 - filled / (rows * columns)
-    name = "C"
+    name = "As a matrix it"
     if call.transposed:
-        name, rows, columns = "C transposed", columns, rows
-    words = f"{filled} of {rows * columns} entries can differ from zero"
-    return [f"{name}: {rows} x {columns}; {words} ({zeros:.1%} zeros)"]
+        name = "The convolution's matrix, transposed,"
+        rows, columns = columns, rows
+    words = f"{filled} of its {rows * columns} entries can differ from zero"
+    return [f"{name} is {rows} x {columns}; {words} ({zeros:.1%} are zeros)."]
 
 
 def _distinct(call: Call) -> Iterator[int]:
@@ -199,10 +205,10 @@ def _work(call: Call, shapes: tuple[Ints, Ints]) -> list[str]:
     result = setup.outputs * math.prod(call.size)
     held = 4 * (math.prod(shapes[0]) + weights + result)
     return [
-        f"parameters: {weights}, and {setup.outputs} more with a bias",
-        f"multiply-adds: {dense}, of which {valid} not on zeros of the padding; "
-        f"{2 * dense} flops",
-        f"memory: {held} bytes of x, kernel and result",
+        f"The kernel has {weights} parameters; a bias would add {setup.outputs}.",
+        f"One image takes {dense} multiply-adds ({2 * dense} floating-point "
+        f"operations), of which {valid} are not with zeros of the padding.",
+        f"x, kernel and result take {held} bytes.",
     ]
 
 
@@ -214,12 +220,13 @@ def _reach(call: Call) -> list[str]:
             rests = [t * axis.d % axis.s for t in range(axis.k)]
             met = sorted({rests.count(rest) for rest in range(axis.s)})
             told = " or ".join(map(str, met))
-            words = f"each input reaches {axis.k} outputs within {axis.span}; "
-            words += f"inside, {told} inputs meet in an output"
+            words = f"each input is added to {axis.k} outputs within {axis.span}; "
+            words += f"away from the border an output is the sum of {told} inputs"
         else:
             layer = {"kernel": axis.k, "stride": axis.s, "dilation": axis.d}
             seen = jaxconv.receptive_field([layer])
-            words = f"receptive field {seen.size}, {seen.stride} apart"
+            words = f"an output sees {seen.size} inputs, the next one starts "
+            words += f"{seen.stride} further"
         lines.append(f"axis {index}: {words}")
     return lines
 

@@ -92,9 +92,41 @@ class Call(NamedTuple):
         return f"[:, :, {', '.join(f':{n}' for n in geometry.output)}]"
 
     @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of x and of the result."""
+        return self.setup.shape[1], self.setup.outputs
+
+    @property
+    def kernel(self) -> Ints:
+        """Shape of the kernel, channels first."""
+        geometry, groups = self.setup.spec.geometry, self.setup.spec.groups
+        inputs, outputs = self.channels
+        if self.transposed:
+            return (inputs, outputs // groups, *geometry.kernel)
+        return (outputs, inputs // groups, *geometry.kernel)
+
+    @property
     def inner(self) -> Ints:
         """Shape of the result."""
         return (self.setup.shape[0], self.setup.outputs, *self.size)
+
+
+def program(call: Call, imports: str, body: str) -> str:
+    """A whole program: imports, random operands, the call and a print of the shape."""
+    return f"""\
+{imports}
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal({call.setup.shape}, np.float32)
+kernel = rng.standard_normal({call.kernel}, np.float32)
+{body}
+print(y.shape)  # {call.inner}"""
+
+
+def padded(call: Call) -> str:
+    """A line that pads x, channels last."""
+    widths = [(0, 0), *call.pads, (0, 0)]
+    return f"x = {called('jnp.pad', 'x', str(widths), mode=call.mode)}"
 
 
 def unless(entries: Ints, usual: int) -> Ints | None:
@@ -102,12 +134,15 @@ def unless(entries: Ints, usual: int) -> Ints | None:
     return None if set(entries) == {usual} else entries
 
 
-def called(name: str, *positional: str, **named: Any) -> str:
-    """A call, one argument a line if it is long; what is None is left out."""
+def called(first: str, /, *positional: str, rest: str = "", **named: Any) -> str:
+    """A call, one argument a line if it is long; what is None is left out.
+
+    ``rest`` is a last argument as it is written.
+    """
     words = [f"{key}={value!r}" for key, value in named.items() if value is not None]
-    parts = [*positional, *words]
-    short = f"{name}({', '.join(parts)})"
+    parts = [*positional, *words, *([rest] if rest else [])]
+    short = f"{first}({', '.join(parts)})"
     if len(short) <= LINE and "\n" not in short:
         return short
     lines = "".join(f"    {part},\n".replace("\n ", "\n     ") for part in parts)
-    return f"{name}(\n{lines})"
+    return f"{first}(\n{lines})"

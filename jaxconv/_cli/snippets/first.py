@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxconv._cli.snippets.base import Call, called, unless
+from jaxconv._cli.snippets.base import Call, called, program, unless
 
 
 def jaxconv(call: Call) -> str:
@@ -15,17 +15,18 @@ def jaxconv(call: Call) -> str:
         "output_padding": unless(call.output_padding, 0),
         "padding_mode": call.setup.mode if call.filled else None,
     }
-    return f"import jaxconv\n\ny = {called(name, 'x', 'kernel', **named)}"
+    body = f"y = {called(name, 'x', 'kernel', **named)}"
+    return program(call, "import numpy as np\n\nimport jaxconv", body)
 
 
 # PyTorch ------------------------------------------------------------------------------
 
-_TORCH = """\
-import torch
-import torch.nn.functional as F
+_TORCH = "import numpy as np\nimport torch\nimport torch.nn.functional as F"
 
-x, kernel = torch.from_numpy(x), torch.from_numpy(kernel)
-"""
+
+def _torch(call: Call, body: str) -> str:
+    operands = "x, kernel = torch.from_numpy(x), torch.from_numpy(kernel)\n"
+    return program(call, _TORCH, operands + body)
 
 
 def _torch_pad(call: Call) -> str:
@@ -39,21 +40,21 @@ def torch(call: Call) -> str:
     name, named = f"F.conv{call.setup.spec.ndim}d", call.spread
     if call.even and not call.filled:
         named = {"padding": call.padding, **named}
-        return f"{_TORCH}y = {called(name, 'x', 'kernel', **named)}"
+        return _torch(call, f"y = {called(name, 'x', 'kernel', **named)}")
     y = called(name, "x", "kernel", **named)
-    return f"{_TORCH}x = {_torch_pad(call)}\ny = {y}"
+    return _torch(call, f"x = {_torch_pad(call)}\ny = {y}")
 
 
 def torch_transposed(call: Call) -> str:
     ndim = call.setup.spec.ndim
     if call.filled:
-        return _TORCH + _torch_adjoint(call)
+        return _torch(call, _torch_adjoint(call))
     named = {"output_padding": unless(call.output_padding, 0), **call.spread}
     if call.even:
         named = {"padding": call.padding, **named}
     whole = called(f"F.conv_transpose{ndim}d", "x", "kernel", **named)
     cut = "" if call.even else f"\ny = {call.crop}  # the padding differs by side"
-    return f"{_TORCH}y = {whole}{cut}"
+    return _torch(call, f"y = {whole}{cut}")
 
 
 def _torch_adjoint(call: Call) -> str:
@@ -61,8 +62,11 @@ def _torch_adjoint(call: Call) -> str:
     name = f"F.conv{call.setup.spec.ndim}d"
     forward = called(name, _torch_pad(call), "kernel", **call.spread)
     lines = (
+        "",
+        "",
         "def forward(x):",
         f"    return {forward}{call.first}",
+        "",
         "",
         f"inner = torch.zeros({call.inner}, dtype=x.dtype)",
         "(y,) = torch.func.vjp(forward, inner)[1](x)",
@@ -90,19 +94,23 @@ def _lax_forward(call: Call) -> str:
 
 def lax(call: Call) -> str:
     numpy = "import jax.numpy as jnp\n" if call.filled else ""
-    return f"{numpy}from jax import lax\n\ny = {_lax_forward(call)}"
+    imports = f"{numpy}import numpy as np\nfrom jax import lax"
+    return program(call, imports, f"y = {_lax_forward(call)}")
 
 
 def lax_transposed(call: Call) -> str:
     """Not `lax.conv_transpose`, which has no groups and takes another padding."""
     numpy = "import jax.numpy as jnp\n" if call.filled else ""
     forward = _lax_forward(call).replace("\n", "\n    ")
+    imports = f"import jax\n{numpy}import numpy as np\nfrom jax import lax"
     lines = (
-        f"import jax\n{numpy}from jax import lax\n",
+        "",
+        "",
         "def forward(x):",
         f"    return {forward}{call.first}",
+        "",
         "",
         f"inner = jax.ShapeDtypeStruct({call.inner}, x.dtype)",
         "(y,) = jax.linear_transpose(forward, inner)(x)",
     )
-    return "\n".join(lines)
+    return program(call, imports, "\n".join(lines))

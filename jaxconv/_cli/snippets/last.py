@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxconv._cli.snippets.base import Call, called
+from jaxconv._cli.snippets.base import Call, called, padded, program
 
-_LAST = "x, kernel = jnp.moveaxis(x, 1, -1), jnp.moveaxis(kernel, (1, 0), (-2, -1))\n"
-_FIRST = "y = jnp.moveaxis(y, -1, 1)"
-_FLAX = "import flax.linen as nn\nimport jax.numpy as jnp\n\n"
-_KERAS = "import jax.numpy as jnp\nimport keras\n\n"
+LAST = "x, kernel = jnp.moveaxis(x, 1, -1), jnp.moveaxis(kernel, (1, 0), (-2, -1))"
+FIRST = "y = jnp.moveaxis(y, -1, 1)"
+_FLAX = "import jax.numpy as jnp\nimport numpy as np\nfrom flax import nnx"
+_KERAS = """\
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
+import jax.numpy as jnp
+import keras
+import numpy as np"""
 
 
-def _padded(call: Call) -> str:
-    """A line that pads x, channels last."""
-    widths = [(0, 0), *call.pads, (0, 0)]
-    return f"x = {called('jnp.pad', 'x', str(widths), mode=call.mode)}\n"
+# Flax ---------------------------------------------------------------------------------
 
 
 def flax(call: Call) -> str:
@@ -26,9 +29,9 @@ def flax(call: Call) -> str:
         "feature_group_count": spread["groups"],
     }
     if not call.filled:
-        return _flax_layer("nn.Conv", call, padding, named)
+        return _flax_layer("nnx.Conv", call, padding, named)
     none = [(0, 0)] * len(padding)
-    return _flax_layer("nn.Conv", call, none, named, _padded(call))
+    return _flax_layer("nnx.Conv", call, none, named, padded(call))
 
 
 def flax_transposed(call: Call) -> str:
@@ -44,36 +47,43 @@ def flax_transposed(call: Call) -> str:
         "kernel_dilation": spread["dilation"],
         "transpose_kernel": True,
     }
-    return _flax_layer("nn.ConvTranspose", call, list(call.border), named)
+    return _flax_layer("nnx.ConvTranspose", call, list(call.border), named)
 
 
 def _flax_layer(
     name: str, call: Call, padding: Any, named: dict[str, Any], pad: str = ""
 ) -> str:
-    window = call.setup.spec.geometry.kernel
+    sizes = *map(str, call.channels), str(call.setup.spec.geometry.kernel)
     fixed = {"padding": padding, **named, "use_bias": False}
-    layer = called(name, str(call.setup.outputs), str(window), **fixed)
+    layer = called(name, *sizes, rest="rngs=nnx.Rngs(0)", **fixed)
     lines = (
-        f"{_FLAX}{_LAST}{pad}layer = {layer}",
-        'y = layer.apply({"params": {"kernel": kernel}}, x)',
-        _FIRST,
+        LAST,
+        *([pad] if pad else []),
+        f"layer = {layer}",
+        "layer.kernel[...] = kernel",
+        "y = layer(x)",
+        FIRST,
     )
-    return "\n".join(lines)
+    return program(call, _FLAX, "\n".join(lines))
 
 
-def _keras(name: str, call: Call) -> str:
+# Keras --------------------------------------------------------------------------------
+
+
+def _keras(name: str, call: Call) -> list[str]:
     named = {
         "strides": call.spread["stride"],
         "padding": "valid",
         "data_format": "channels_last",
         "dilation_rate": call.spread["dilation"],
     }
-    return f"y = {called(name, 'x', 'kernel', **named)}\n{_FIRST}"
+    return [f"y = {called(name, 'x', 'kernel', **named)}", FIRST]
 
 
 def keras(call: Call) -> str:
-    pad = _padded(call) if any(map(any, call.pads)) else ""
-    return f"{_KERAS}{_LAST}{pad}{_keras('keras.ops.conv', call)}"
+    pad = [padded(call)] if any(map(any, call.pads)) else []
+    lines = [LAST, *pad, *_keras("keras.ops.conv", call)]
+    return program(call, _KERAS, "\n".join(lines))
 
 
 def keras_transposed(call: Call) -> str:
@@ -81,7 +91,7 @@ def keras_transposed(call: Call) -> str:
         return "# Keras has no groups in conv_transpose."
     if call.filled:
         return "# Keras has no adjoint of padding modes."
-    lines = [f"{_KERAS}{_LAST}{_keras('keras.ops.conv_transpose', call)}"]
+    lines = [LAST, *_keras("keras.ops.conv_transpose", call)]
     full = [
         (axis.o - 1) * axis.s + max(axis.span, axis.s)
         for axis in call.setup.spec.geometry.axes
@@ -92,4 +102,4 @@ def keras_transposed(call: Call) -> str:
         lines.append(f"y = jnp.pad(y, {[(0, 0), (0, 0), *beyond]})  # output_padding")
     if any(map(any, call.pads)) or list(call.size) != full:
         lines.append(f"y = {call.crop}")
-    return "\n".join(lines)
+    return program(call, _KERAS, "\n".join(lines))
