@@ -111,6 +111,14 @@ class Call(NamedTuple):
         return (self.setup.shape[0], self.setup.outputs, *self.size)
 
 
+class Code(str):
+    """An argument that is written as it is."""
+
+    __slots__ = ()
+
+    __repr__ = str.__str__
+
+
 def program(call: Call, imports: str, body: str) -> str:
     """A whole program: imports, random operands, the call and a print of the shape."""
     return f"""\
@@ -134,13 +142,10 @@ def unless(entries: Ints, usual: int) -> Ints | None:
     return None if set(entries) == {usual} else entries
 
 
-def called(first: str, /, *positional: str, rest: str = "", **named: Any) -> str:
-    """A call, one argument a line if it is long; what is None is left out.
-
-    ``rest`` is a last argument as it is written.
-    """
+def called(first: str, /, *positional: str, **named: Any) -> str:
+    """A call, one argument a line if it is long; what is None is left out."""
     words = [f"{key}={value!r}" for key, value in named.items() if value is not None]
-    parts = [*positional, *words, *([rest] if rest else [])]
+    parts = [*positional, *words]
     short = f"{first}({', '.join(parts)})"
     if len(short) <= LINE and "\n" not in short:
         return short

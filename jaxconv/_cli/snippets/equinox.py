@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from jaxconv._cli.snippets.base import Call, called, program, unless
+from jaxconv._cli.snippets.base import Call, Code, called, program, unless
 
 _IMPORTS = "import equinox as eqx\nimport jax\n{}import numpy as np"
 
@@ -50,7 +50,8 @@ def _exchanged(call: Call) -> str:
 def _layer(name: str, call: Call, named: dict[str, Any], weight: str) -> str:
     spec = call.setup.spec
     sizes = map(str, (spec.ndim, *call.channels, spec.geometry.kernel))
-    layer = called(name, *sizes, rest="key=jax.random.key(0)", use_bias=False, **named)
+    fixed = {"use_bias": False, **named, "key": Code("jax.random.key(0)")}
+    layer = called(name, *sizes, **fixed)
     numpy = "import jax.numpy as jnp\n" if "jnp" in weight else ""
     lines = (
         f"layer = {layer}",

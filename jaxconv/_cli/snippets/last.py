@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxconv._cli.snippets.base import Call, called, padded, program
+from jaxconv._cli.snippets.base import Call, Code, called, padded, program
 
 LAST = "x, kernel = jnp.moveaxis(x, 1, -1), jnp.moveaxis(kernel, (1, 0), (-2, -1))"
 FIRST = "y = jnp.moveaxis(y, -1, 1)"
@@ -55,7 +55,7 @@ def _flax_layer(
 ) -> str:
     sizes = *map(str, call.channels), str(call.setup.spec.geometry.kernel)
     fixed = {"padding": padding, **named, "use_bias": False}
-    layer = called(name, *sizes, rest="rngs=nnx.Rngs(0)", **fixed)
+    layer = called(name, *sizes, **fixed, rngs=Code("nnx.Rngs(0)"))
     lines = (
         LAST,
         *([pad] if pad else []),
