@@ -214,9 +214,44 @@ def test_table_and_json_say_the_same() -> None:
     field = summary.layers[-1].receptive_field["x"][0]
     assert read["layers"][-1]["receptive_field"]["x"][0] == field._asdict()
     lines = str(summary).splitlines()
-    assert len([v for v in lines if v.lstrip()[:1].isdigit()]) == 53
+    assert max(map(len, lines)) <= 100
+    assert len([v for v in lines if v.lstrip()[:1].isdigit()]) == 54
     assert "7×7 /2 pad 3:2" in lines[2]
-    assert f"{summary.totals.parameters / 1e6:.3g}M" in lines[55]
+    assert lines[55].split()[1:4] == ["params[159]", "dense", "1×1000"]
+    assert "25.5M" in lines[56]  # convolutions and the dense layer
+    assert lines[58].startswith("Parameters: 25,557,032 = 23,454,912 of convolutions")
+
+
+def test_html_has_every_row_and_escapes_names() -> None:
+    def fn(params: Any, x: Any) -> Any:
+        y = jaxconv.conv(x, params["<b>"]["kernel"])
+        return y.reshape(2, -1) @ params["head"]
+
+    x, kernel, head = shaped((2, 3, 6, 5), (4, 3, 3, 2), (4 * 4 * 4, 7))
+    summary = summarize(fn, {"<b>": {"kernel": kernel}, "head": head}, x)
+    found = summary._repr_html_()
+    assert "&lt;b&gt;" in found
+    assert "<b>" not in found
+    assert found.count("<tr>") == 4  # heads, two layers, their sum
+    assert [p.parameters for p in summary.products] == [4 * 4 * 4 * 7]
+
+
+def test_on_the_way_back_cotangents_are_no_parameters() -> None:
+    """Every weight is counted once, however often a gradient reads it."""
+
+    def loss(params: Any, x: Any) -> Any:
+        y = jax.nn.relu(jaxconv.conv(x, params["first"], padding=1))
+        y = jaxconv.conv(y, params["second"], padding=1)
+        return (y.mean((2, 3)) @ params["head"]).sum()
+
+    x, first, second, head = shaped((2, 3, 8, 9), (6, 3, 3, 3), (5, 6, 3, 3), (5, 4))
+    params = {"first": first, "second": second, "head": head}
+    summary = summarize(jax.grad(loss), params, x)
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    t = summary.totals
+    assert t.parameters + t.parameters_elsewhere == sum(sizes)
+    kinds = {layer.name: layer.kind for layer in summary.layers[:2]}
+    assert kinds == {"first": "convolution", "second": "convolution"}
 
 
 def test_fractions_are_numbers_in_json() -> None:
@@ -246,7 +281,12 @@ def test_picture(tmp_path: Any) -> None:
     figure = summary.plot()
     figure.savefig(tmp_path / "summary.png")
     work, field = figure.axes
-    assert len(work.patches) == 2 * len(summary.layers)
+    assert len(work.patches) == 2 * (len(summary.layers) + len(summary.products))
+    assert [label.get_text() for label in work.get_yticklabels()][:2] == [
+        summary.layers[0].name, summary.layers[1].name,
+    ]  # fmt: skip
+    first, second = (patch.get_facecolor() for patch in work.patches[:2])
+    assert first[:3] != second[:3]  # a full convolution and a depthwise one
     assert work.patches[0].get_width() == summary.layers[0].multiply_adds
     (line,) = field.get_lines()
     assert list(line.get_xdata())[-1] == 315

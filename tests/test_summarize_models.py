@@ -39,8 +39,9 @@ def settings_of_users() -> Any:
         yield
 
 
-def check(summary: Any) -> None:
+def check(summary: Any, names: list[str]) -> None:
     assert summary.unknown == ()
+    assert [layer.name for layer in summary.layers] == names
     assert len(summary.inputs) == 1
     (name,) = summary.inputs
     assert [layer.parameters for layer in summary.layers] == PARAMETERS
@@ -73,9 +74,15 @@ def test_flax_nnx() -> None:
             return self.last(x)
 
     model = Model(nnx.Rngs(0))
-    check(summarize(model, x))
+    names = ["first", "second", "last"]
+    found = summarize(model, x)
+    check(found, names)
+    check(summarize(lambda x: model(x), x), names)
     graph, state = nnx.split(model)
-    check(summarize(lambda state, x: nnx.merge(graph, state)(x), state, x))
+    check(summarize(lambda state, x: nnx.merge(graph, state)(x), state, x), names)
+    t, leaves = found.totals, jax.tree.leaves(nnx.state(model))
+    assert t.parameters + t.parameters_elsewhere == sum(leaf.size for leaf in leaves)
+    assert found.others == {"mean": 8, "var": 8, "scale": 8, "bias": 8}
 
 
 def test_flax_linen() -> None:
@@ -93,8 +100,11 @@ def test_flax_linen() -> None:
     model = Model()
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     summary = summarize(model.apply, variables, x)
-    check(summary)
-    assert "Conv_0" in summary.layers[0].name
+    names = ["Conv_0", "Conv_1", "ConvTranspose_0"]
+    check(summary, names)
+    grad = jax.grad(lambda v, x: model.apply(v, x).sum())
+    back = summarize(grad, variables, x)
+    assert {layer.name for layer in back.layers} == set(names)
 
 
 def test_haiku() -> None:
@@ -110,7 +120,9 @@ def test_haiku() -> None:
     model = hk.without_apply_rng(hk.transform_with_state(forward))
     key = jax.random.key(0)
     params, state = jax.eval_shape(lambda x: model.init(key, x, True), x)
-    check(summarize(lambda p, s, x: model.apply(p, s, x, False)[0], params, state, x))
+    names = ["conv2_d", "depthwise_conv2_d", "conv2_d_transpose"]
+    fn = lambda p, s, x: model.apply(p, s, x, False)[0]  # noqa: E731
+    check(summarize(fn, params, state, x), names)
     training = summarize(
         lambda p, s, x: model.apply(p, s, x, True)[0], params, state, x
     )
@@ -139,7 +151,34 @@ def test_equinox() -> None:
 
         return jax.vmap(one)(x.transpose(0, 3, 1, 2))
 
-    check(summarize(fn, model, x))
+    check(summarize(fn, model, x), ["model[0]", "model[3]", "model[5]"])
+
+
+def test_equinox_modules_and_what_is_made_of_them() -> None:
+    eqx = pytest.importorskip("equinox", reason="equinox is not installed")
+    keys = jax.random.split(jax.random.key(0), 2)
+    model = eqx.nn.Sequential(
+        [
+            eqx.nn.Conv2d(4, 6, 3, key=keys[0]),
+            eqx.nn.Lambda(jnp.ravel),
+            eqx.nn.Linear(6 * 5 * 7, 3, key=keys[1]),
+        ]
+    )
+    image = jax.ShapeDtypeStruct((4, 7, 9), jnp.float32)
+    batch = jax.ShapeDtypeStruct((2, 4, 7, 9), jnp.float32)
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_array))
+    for fn, given in (
+        (model, image),
+        (jax.vmap(model), batch),
+        (eqx.filter_jit(model), image),
+    ):
+        summary = summarize(fn, given)
+        assert [layer.name for layer in summary.layers] == ["layers[0]"]
+        assert [(p.name, p.kind) for p in summary.products] == [("layers[2]", "dense")]
+        t = summary.totals
+        assert t.parameters + t.parameters_products == sum(v.size for v in leaves)
+        assert t.parameters_elsewhere == t.parameters_products
+        assert t.parameters_unused == 0
 
 
 def test_keras() -> None:
@@ -159,4 +198,7 @@ def test_keras() -> None:
             layers.Conv2DTranspose(3, 4, strides=2, padding="same"),
         ]
     )
-    check(summarize(model, x))
+    summary = summarize(model, x)
+    check(summary, ["conv2d", "depthwise_conv2d", "conv2d_transpose"])
+    t = summary.totals
+    assert t.parameters + t.parameters_elsewhere == model.count_params()

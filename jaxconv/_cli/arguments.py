@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jaxconv
-from jaxconv._cli import check, demo, draw, explain, explore, gallery, options
+from jaxconv._cli import check, demo, draw, explain, explore, gallery, options, summary
 from jaxconv._cli.errors import UserError
 
 
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(add)
     _add_check(add)
     _add_explain(add)
+    _add_summary(add)
     _add_draw(add)
     _add_gallery(add)
     _add_explore(add)
@@ -110,6 +111,12 @@ def _add_explain(add: Callable[..., argparse.ArgumentParser]) -> None:
         if transposed:
             options.add_beyond(call)
         call.set_defaults(run=partial(explain.run, transposed=transposed))
+
+
+def _add_summary(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "the layers of a model: sizes, parameters, work, receptive fields"
+    command = add("summary", help=about, description=about)
+    summary.add_arguments(command)
 
 
 def _add_draw(add: Callable[..., argparse.ArgumentParser]) -> None:

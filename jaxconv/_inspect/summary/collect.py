@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.found import Product as Walked
+from jaxconv._inspect.summary.found import Row, Value
 from jaxconv._inspect.summary.lattice import Lattice
-from jaxconv._inspect.summary.report import Fields, Layer, Summary, Totals
+from jaxconv._inspect.summary.parameters import Parameters, Source, Space, layer_names
+from jaxconv._inspect.summary.report import Fields, Layer, Product, Summary, Totals
 from jaxconv._inspect.summary.seen import Seen
 from jaxconv._inspect.summary.views import Axis, View
-from jaxconv._inspect.summary.walk import Row, Value, Walk
+from jaxconv._inspect.summary.walk import Walk
 from jaxconv._ops.arithmetic import ReceptiveField
 
-Space = Mapping[int, Sequence[int]]  # the axes of space of each input that is an image
 
-
-class Source(NamedTuple):
-    """An array that the function is given or, as argument -1, has in its closure."""
-
-    name: str
-    argument: int
-    aval: Any
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.aval.shape)
-
-
-def collect(walk: Walk, results: Sequence[Value], sources: list[Source]) -> Summary:
+def collect(
+    walk: Walk, results: Sequence[Value], sources: list[Source], unused: int = 0
+) -> Summary:
     space = _images(walk, sources)
     names = {number: sources[number].name for number in space}
-    rows = list(walk.rows.values())
+    rows, products = list(walk.rows.values()), list(walk.products.values())
+    parameters = Parameters(rows, products, sources, space)
+    called = layer_names(
+        [(row.name, row.reading.kind, parameters.of_row(row)) for row in rows]
+        + [(p.name, "product", parameters.of_product(p)) for p in products],
+        sources,
+    )
     return Summary(
-        layers=tuple(_layer(walk, row, sources, space, names) for row in rows),
-        totals=_totals(walk, rows, sources, space),
+        layers=tuple(
+            _layer(walk, row, name, parameters, space, names)
+            for row, name in zip(rows, called, strict=False)
+        ),
+        products=tuple(
+            _product(product, name, parameters)
+            for product, name in zip(products, called[len(rows) :], strict=True)
+        ),
+        totals=_totals(rows, products, parameters, unused),
+        others=parameters.others(),
         inputs={name: tuple(sources[n].aval.shape) for n, name in names.items()},
         results=tuple(
             _fields(walk, v.seen, v.shape, range(len(v.shape)), space, names)
@@ -75,15 +78,16 @@ def _images(walk: Walk, sources: list[Source]) -> Space:
 
 
 def _layer(
-    walk: Walk, row: Row, sources: list[Source], space: Space, names: Mapping[int, str]
-) -> Layer:
+    walk: Walk, row: Row, name: str, parameters: Parameters, space: Space,
+    names: Mapping[int, str],
+) -> Layer:  # fmt: skip
     r = row.reading
     image, kernel, result = row.shapes
     fields = _fields(walk, row.seen, result, row.space, space, names)
     views = [row.seen[n][axis] for n in space if n in row.seen for axis in space[n]]
     views = views if row.space else []
     return Layer(
-        name=row.name,
+        name=name,
         kind=r.kind,
         image=image,
         kernel=kernel,
@@ -95,7 +99,7 @@ def _layer(
         padding=r.padding,
         groups=r.groups,
         times=row.times,
-        parameters=_kernel_parameters(row, space) + _bias_size(row, sources),
+        parameters=parameters.size_of_row(row),
         multiply_adds=r.multiply_adds,
         multiply_adds_valid=r.multiply_adds_valid,
         bytes=row.bytes,
@@ -107,46 +111,33 @@ def _layer(
     )
 
 
-def _kernel_parameters(row: Row, space: Space) -> int:
-    """None where the kernel is computed from an image, or from nothing at all."""
-    if row.reading.windows is None or not row.roots or row.roots & set(space):
-        return 0
-    return math.prod(row.shapes[1]) * row.copies
-
-
-def _bias_size(row: Row, sources: list[Source]) -> int:
-    return 0 if row.bias is None else sources[row.bias].size
-
-
-# Totals -------------------------------------------------------------------------------
-
-
-def _totals(walk: Walk, rows: list[Row], sources: list[Source], space: Space) -> Totals:
-    """A kernel that several share has the same roots: their parameters count once."""
-    used: dict[frozenset[int], int] = {}
-    for row in rows:
-        if row.reading.windows is not None and not row.roots & set(space):
-            size = _kernel_parameters(row, space)
-            used[row.roots] = used.get(row.roots, 0) + size
-        if row.bias is not None:
-            used[frozenset({row.bias})] = sources[row.bias].size
-    taken = frozenset[int]().union(*used)
-    parameters = sum(
-        min(size, sum(sources[n].size for n in roots)) for roots, size in used.items()
+def _product(product: Walked, name: str, parameters: Parameters) -> Product:
+    return Product(
+        name=name,
+        left=product.shapes[0],
+        right=product.shapes[1],
+        result=product.shapes[2],
+        dtype=product.dtype,
+        times=product.times,
+        parameters=parameters.size_of_product(product),
+        multiply_adds=product.multiply_adds,
+        bytes=product.bytes,
     )
-    everywhere = sum(
-        source.size
-        for n, source in enumerate(sources)
-        if n not in space and jnp.issubdtype(source.aval.dtype, jnp.inexact)
-    )
-    elsewhere = everywhere - sum(sources[n].size for n in taken)
+
+
+def _totals(
+    rows: list[Row], products: list[Walked], parameters: Parameters, unused: int
+) -> Totals:
+    convolutions, dense = parameters.convolutions, parameters.products
     return Totals(
         convolutions=sum(row.times for row in rows),
-        parameters=parameters,
-        parameters_elsewhere=elsewhere,
+        parameters=convolutions,
+        parameters_products=dense,
+        parameters_elsewhere=parameters.everywhere - convolutions,
+        parameters_unused=unused,
         multiply_adds=_sum(rows, lambda row: row.reading.multiply_adds),
         multiply_adds_valid=_sum(rows, lambda row: row.reading.multiply_adds_valid),
-        products=sum(walk.products.values()),
+        products=sum(p.multiply_adds * p.times for p in products),
         bytes=_sum(rows, lambda row: row.bytes),
     )
 

@@ -18,7 +18,8 @@ from jaxconv._inspect.summary.seen import Seen
 from jaxconv._inspect.summary.views import Axis
 
 if TYPE_CHECKING:
-    from jaxconv._inspect.summary.walk import Value, Walk
+    from jaxconv._inspect.summary.found import Value
+    from jaxconv._inspect.summary.walk import Walk
 
 Handler = Callable[["Walk", JaxprEqn, "list[Value]"], "list[Value]"]
 

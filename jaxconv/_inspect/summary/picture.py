@@ -5,42 +5,57 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from jaxconv._inspect.summary import table as _table
+from jaxconv._inspect.summary.kinds import COLOURS, kind_of
 
 if TYPE_CHECKING:
-    from jaxconv._inspect.summary.report import Layer, Summary
+    from jaxconv._inspect.summary.report import Layer, Product, Summary
 
-DENSE, VALID, SEEN = "#9ecae1", "#08519c", "#d95f0e"  # told apart by the colour-blind
+SEEN = "#d95f0e"
+FAINT = 0.35  # of the colour, for work on padding
+NAME = 30  # characters of a layer's name
 
 
 def picture(summary: Summary) -> Figure:
-    layers = summary.layers
-    height = 1.4 + 0.22 * max(len(layers), 4)
+    layers = [*summary.layers, *summary.products]
+    line = 0.19 if len(layers) <= 40 else 0.15
+    height = 1.4 + line * max(len(layers), 4)
     figure = Figure(figsize=(9, height), dpi=150, layout="constrained")
     work, field = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    places = list(range(len(layers)))
-    for each, colour, label in (
-        ([v.multiply_adds for v in layers], DENSE, "on padding"),
-        ([v.multiply_adds_valid for v in layers], VALID, "on elements"),
-    ):
-        counts = [count * v.times for count, v in zip(each, layers, strict=True)]
-        work.barh(places, counts, color=colour, label=label)
-    work.set_yticks(places, [_label(i, v) for i, v in enumerate(layers, start=1)])
-    work.tick_params(axis="y", labelsize=8)
+    _work(work, summary, layers)
+    work.set_yticks(range(len(layers)), [_label(v) for v in layers])
+    work.tick_params(axis="y", labelsize=7 if len(layers) <= 40 else 6)
     work.set_ylim(len(layers) - 0.4, -0.6)
-    total = _table.number(summary.totals.multiply_adds)
-    work.set(xlabel="multiply-adds", title=f"{total} multiply-adds")
-    work.xaxis.set_major_formatter(lambda value, _: _table.number(int(value)))
     if layers:
-        figure.legend(loc="outside lower left", ncols=2, fontsize=8, frameon=False)
+        kinds = dict.fromkeys(map(kind_of, layers))
+        marks = [Patch(color=COLOURS[kind], label=kind) for kind in kinds]
+        figure.legend(
+            handles=[*marks, Patch(color=(0.5, 0.5, 0.5, FAINT), label="on padding")],
+            loc="outside lower center", ncols=len(marks) + 1, fontsize=8,
+            frameon=False,
+        )  # fmt: skip
     _fields(field, summary)
     return figure
 
 
-def _label(index: int, layer: Layer) -> str:
-    times = f" ×{layer.times}" if layer.times > 1 else ""
-    return f"{index}  {_table.window(layer)}{times}"
+def _work(panel: Any, summary: Summary, layers: list[Layer | Product]) -> None:
+    """Bars of all multiply-adds, over them those of elements in full colour."""
+    colours = [COLOURS[kind_of(layer)] for layer in layers]
+    places = range(len(layers))
+    whole = [layer.multiply_adds * layer.times for layer in layers]
+    valid = [v.multiply_adds_valid * v.times for v in summary.layers]
+    valid += whole[len(summary.layers) :]
+    panel.barh(places, whole, color=colours, alpha=FAINT)
+    panel.barh(places, valid, color=colours)
+    total = _table.number(summary.totals.work)
+    panel.set(xlabel="multiply-adds", title=f"{total} multiply-adds")
+    panel.xaxis.set_major_formatter(lambda value, _: _table.number(int(value)))
+
+
+def _label(layer: Layer | Product) -> str:
+    return _table.shortened(layer.name, NAME) + _table.repeated(layer.times)
 
 
 def _fields(panel: Any, summary: Summary) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Shape
+from jaxconv._inspect.summary import html as _html
 from jaxconv._inspect.summary import table as _table
 from jaxconv._ops.arithmetic import ReceptiveField
 
@@ -61,17 +62,39 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product (`dot_general`): a dense layer, where it has parameters."""
+
+    name: str
+    left: Shape
+    right: Shape
+    result: Shape
+    dtype: str
+    times: int
+    parameters: int
+    multiply_adds: int
+    bytes: int
+
+    @property
+    def kind(self) -> str:
+        return "dense" if self.parameters else "product"
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over all convolutions, each as often as it runs.
 
     A parameter that several share is counted once.  ``parameters_elsewhere`` are those
-    that no convolution has as its kernel or bias, and ``products`` the multiply-adds of
-    matrix products (`dot_general`).
+    that no convolution has as its kernel or bias, among them ``parameters_products`` of
+    matrix products; ``parameters_unused`` are arrays of the model that the function
+    does not use.  ``products`` are the multiply-adds of matrix products.
     """
 
     convolutions: int
     parameters: int
+    parameters_products: int
     parameters_elsewhere: int
+    parameters_unused: int
     multiply_adds: int
     multiply_adds_valid: int
     products: int
@@ -85,18 +108,26 @@ class Totals:
     def intensity(self) -> float:
         return self.flops / self.bytes if self.bytes else 0.0
 
+    @property
+    def work(self) -> int:
+        """Multiply-adds of convolutions and of matrix products."""
+        return self.multiply_adds + self.products
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What `summarize` found; print it, or take ``layers`` and ``totals`` from it.
 
-    ``inputs`` are the images with their shapes, ``results`` what each result of the
-    function sees of them, and ``unknown`` the operations that were not followed, with
-    the place each stands at.
+    ``layers`` are the convolutions, ``products`` the matrix products, and ``others``
+    the parameters of neither, by name.  ``inputs`` are the images with their shapes,
+    ``results`` what each result of the function sees of them, and ``unknown`` the
+    operations that were not followed, with the place each stands at.
     """
 
     layers: tuple[Layer, ...]
+    products: tuple[Product, ...]
     totals: Totals
+    others: Mapping[str, int]
     inputs: Mapping[str, Shape]
     results: tuple[Fields, ...]
     unknown: tuple[tuple[str, str], ...]
@@ -104,6 +135,9 @@ class Summary:
 
     def __str__(self) -> str:
         return _table.table(self)
+
+    def _repr_html_(self) -> str:
+        return _html.document(self)
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Everything as JSON; a step that is no whole number is a float."""
@@ -120,7 +154,9 @@ class Summary:
             "platform": self.platform,
             "inputs": dict(self.inputs),
             "layers": layers,
+            "products": [asdict(p) | {"kind": p.kind} for p in self.products],
             "totals": totals,
+            "others": dict(self.others),
             "results": [_fields(found) for found in self.results],
             "unknown": [
                 {"primitive": primitive, "name": name}

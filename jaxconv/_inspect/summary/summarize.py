@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from jaxconv._border import arguments as can
+from jaxconv._inspect.summary import names
 from jaxconv._inspect.summary import views as _views
-from jaxconv._inspect.summary.collect import Source, collect
+from jaxconv._inspect.summary.collect import collect
+from jaxconv._inspect.summary.found import Value
+from jaxconv._inspect.summary.names import Path
+from jaxconv._inspect.summary.parameters import Source, is_parameter
 from jaxconv._inspect.summary.report import Summary
-from jaxconv._inspect.summary.walk import Value, Walk, known
+from jaxconv._inspect.summary.walk import Walk, known
 from jaxconv._plan.place import Place
 
 
@@ -29,7 +34,8 @@ def summarize(
     along each path, and their union where paths meet.  Any function that JAX can trace:
     a model of Flax, Equinox, Haiku or Keras, a gradient; jaxconv's convolutions and
     lax's, through jit, scan, cond, checkpoint, shard_map and custom derivatives.
-    Nothing is computed.
+    Matrix products and all other parameters are listed beside them.  Layers are called
+    as the parameters' paths in the model are.  Nothing is computed.
 
     Multiply-adds are counted twice: ``multiply_adds`` as if no tap fell on padding, and
     ``multiply_adds_valid`` without those that do, or fall on inserted zeros.  A
@@ -53,8 +59,9 @@ def summarize(
       kwargs: static options, passed on as they are.
 
     Returns:
-      A `Summary`: ``print`` it for a table, or use ``layers``, ``totals``, ``results``,
-      ``to_json()`` and ``plot()``.  Sizes are in elements, memory in bytes.
+      A `Summary`: ``print`` it for a table, or use ``layers``, ``products``,
+      ``totals``, ``results``, ``to_json()`` and ``plot()``.  Sizes are in elements,
+      memory in bytes.
 
     Raises:
       Whatever tracing ``fn`` raises.
@@ -86,14 +93,13 @@ def summarize(
 
     where = Place.here(can.platform(platform)).platform
     closed = jax.make_jaxpr(call)(*(leaves[i][1] for i in traced))
-    names = _names(fn, len(args))
-    sources = [
-        Source(names[path[0].idx] + jax.tree_util.keystr(path[1:]), path[0].idx, v.aval)
-        for (path, _), v in zip(
-            (leaves[i] for i in traced), closed.jaxpr.invars, strict=True
-        )
-    ]
-    return _summary(closed, sources, where)
+    words = _names(fn, len(args))
+    sources: list[Source] = []
+    for i, var in zip(traced, closed.jaxpr.invars, strict=True):
+        (first, *rest), _ = leaves[i]
+        name = words[first.idx] + jax.tree_util.keystr(tuple(rest))
+        sources.append(Source(name, first.idx, var.aval, names.path_of(rest)))
+    return _summary(closed, sources, where, names.held(fn))
 
 
 def _is_traceable(leaf: Any) -> bool:
@@ -115,19 +121,36 @@ def _names(fn: Callable[..., Any], count: int) -> list[str]:
     return [plain[i] if i < len(plain) else f"args[{i}]" for i in range(count)]
 
 
-def _summary(closed: Any, sources: list[Source], platform: str) -> Summary:
-    """Constants of the closure count as inputs too, whose values are known."""
-    held = [Source("", -1, v.aval) for v in closed.jaxpr.constvars]
+def _summary(
+    closed: Any, sources: list[Source], platform: str, arrays: list[tuple[Path, Any]]
+) -> Summary:
+    """Constants of the closure count as inputs too, whose values are known.
+
+    Those that are ``arrays`` of the model have its names.
+    """
+    paths = {id(array): path for path, array in arrays}
+    outer = [*closed.consts]
+    inner = [c for c in _inner_consts(closed.jaxpr) if id(c) in paths]
+    consts = list({id(c): c for c in (*outer, *inner)}.values())
+    held = [Source("", -1, jax.typeof(c), paths.pop(id(c), ())) for c in consts]
+    unused = sum(a.size for _, a in arrays if id(a) in paths and is_parameter(a))
     walk = Walk(platform, [tuple(s.aval.shape) for s in (*sources, *held)])
     args = [value(i, source) for i, source in enumerate(sources)]
-    consts = [
-        replace(value(i, source), known=known(const))
-        for i, (source, const) in enumerate(
-            zip(held, closed.consts, strict=True), start=len(sources)
-        )
-    ]
-    results = walk.run(closed, args, consts)
-    return collect(walk, results, [*sources, *held])
+    numbered = enumerate(zip(held, consts, strict=True), start=len(sources))
+    walk.held = {
+        id(c): replace(value(i, source), known=known(c)) for i, (source, c) in numbered
+    }
+    results = walk.run(closed, args)
+    return collect(walk, results, [*sources, *held], unused)
+
+
+def _inner_consts(jaxpr: Any) -> Iterator[Any]:
+    """The constants of every jaxpr inside of this one."""
+    for eqn in jaxpr.eqns:
+        for inner in jaxprs_in_params(eqn.params):
+            yield from _inner_consts(inner)
+        for param in eqn.params.values():
+            yield from getattr(param, "consts", ())
 
 
 def value(number: int, source: Source) -> Value:

@@ -1,73 +1,103 @@
-"""A summary as text."""
+"""A summary as text, at most 100 columns wide."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxconv._ops.arithmetic import ReceptiveField
 
 if TYPE_CHECKING:
-    from jaxconv._inspect.summary.report import Layer, Summary
+    from jaxconv._inspect.summary.report import Layer, Product, Summary
 
 HEADS = (
-    "", "convolution", "window", "image", "result", "params", "mult-adds", "valid",
-    "bytes", "flop/B", "sees", "every", "from", "lowering",
+    "", "layer", "window", "result", "params", "mult-adds", "field", "step", "lowering",
 )  # fmt: skip
-LEFT = {1, 2, 3, 4, 13}
-NAME = 26  # characters of a layer's name
+LEFT = {1, 2, 3, 8}
+WIDTH = 100
+SHORTEST = 14  # characters of a layer's name, however wide the other columns are
+Row = tuple[str, ...]
 
 
 def table(summary: Summary) -> str:
-    if not summary.layers:
+    if not summary.layers and not summary.products:
         return "no convolutions"
-    first = next(iter(summary.inputs), None)
-    rows = [_row(i, layer, first) for i, layer in enumerate(summary.layers, start=1)]
-    rows.append(_total(summary))
-    widths = [max(map(len, column)) for column in zip(HEADS, *rows, strict=True)]
+    body = rows(summary)
+    widths = [max(map(len, column)) for column in zip(HEADS, *body, strict=True)]
+    others = sum(widths) - widths[1] + 2 * len(widths) - 2
+    widths[1] = min(widths[1], max(SHORTEST, WIDTH - others))
     lines = [_line(HEADS, widths), "-" * (sum(widths) + 2 * len(widths) - 2)]
-    lines += [_line(row, widths) for row in rows]
-    return "\n".join([*lines, *_remarks(summary, first)])
+    lines += [*(_line(row, widths) for row in body), ""]
+    for remark in remarks(summary):
+        lines += textwrap.wrap(remark, WIDTH, subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def rows(summary: Summary) -> list[Row]:
+    """The cells of every layer, and of their sum."""
+    first = next(iter(summary.inputs), "")
+    found = [_convolution(i, v, first) for i, v in enumerate(summary.layers, start=1)]
+    more = enumerate(summary.products, start=len(found) + 1)
+    found += [_product(i, product) for i, product in more]
+    t = summary.totals
+    both = number(t.parameters + t.parameters_products)
+    return [*found, ("", "in all", "", "", both, number(t.work), "", "", "")]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    short = [cells[0], shortened(cells[1], widths[1]), *cells[2:]]
     padded = [
         cell.ljust(width) if column in LEFT else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        for column, (cell, width) in enumerate(zip(short, widths, strict=True))
     ]
     return "  ".join(padded).rstrip()
 
 
-def _row(index: int, layer: Layer, image: str | None) -> tuple[str, ...]:
-    name = layer.name if len(layer.name) <= NAME else "…" + layer.name[1 - NAME :]
-    times = f" ×{layer.times}" if layer.times > 1 else ""
+def shortened(name: str, width: int) -> str:
+    """Cut in the middle: where a layer stands and what it is are at the ends."""
+    if len(name) <= width:
+        return name
+    front = (width - 1) // 2
+    return f"{name[:front]}…{name[len(name) - (width - 1 - front) :]}"
+
+
+def _convolution(index: int, layer: Layer, image: str) -> Row:
     return (
         str(index),
-        (name or layer.kind) + times,
+        layer.name + repeated(layer.times),
         window(layer),
-        "×".join(map(str, layer.image)),
-        "×".join(map(str, layer.result)),
+        sizes(layer.result),
         number(layer.parameters),
         number(layer.multiply_adds),
-        _share(layer.multiply_adds_valid, layer.multiply_adds),
-        number(layer.bytes),
-        f"{layer.intensity:.3g}",
-        *field(layer.receptive_field.get(image or "", ())),
+        *field(layer.receptive_field.get(image, ()))[:2],
         layer.lowering,
     )
 
 
-def _total(summary: Summary) -> tuple[str, ...]:
-    t = summary.totals
-    valid = _share(t.multiply_adds_valid, t.multiply_adds)
-    cells = ("", "in all", "", "", "", number(t.parameters), number(t.multiply_adds))
-    intensity = f"{t.intensity:.3g}"
-    return (*cells, valid, number(t.bytes), intensity, "", "", "", "")
+def _product(index: int, product: Product) -> Row:
+    return (
+        str(index),
+        product.name + repeated(product.times),
+        product.kind,
+        sizes(product.result),
+        number(product.parameters),
+        number(product.multiply_adds),
+        *("", "", ""),
+    )
+
+
+def repeated(times: int) -> str:
+    return f" ×{times}" if times > 1 else ""
+
+
+def sizes(shape: Iterable[int]) -> str:
+    return "×".join(map(str, shape))
 
 
 def window(layer: Layer) -> str:
-    """Kernel size, and what is not the default: 3×3 /2 pad 1 dil 2, 32 groups."""
-    parts = ["×".join(map(str, layer.window))]
+    """Kernel size, and what is not the default: 3×3 /2 pad 1 dil 2 g32."""
+    parts = [sizes(layer.window)]
     if layer.kind == "transposed":
         parts.append("transposed")
     if layer.kind == "kernel gradient":
@@ -88,9 +118,8 @@ def window(layer: Layer) -> str:
 
 def _axes(values: Sequence[Any]) -> str:
     """One entry where all axes have the same."""
-    return "×".join(
-        dict.fromkeys(map(str, values)) if len(set(values)) == 1 else map(str, values)
-    )
+    texts = [str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else "×".join(texts)
 
 
 def field(found: Sequence[ReceptiveField | None]) -> tuple[str, str, str]:
@@ -118,32 +147,76 @@ def number(value: int) -> str:
     return str(value)
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f}%" if whole else ""
+# Under the table ----------------------------------------------------------------------
 
 
-def _remarks(summary: Summary, image: str | None) -> list[str]:
+def remarks(summary: Summary) -> list[str]:
+    """What is true of all of it, and of some rows by their numbers."""
+    return [
+        *_parameters(summary),
+        *_work(summary),
+        *_read(summary),
+        *_notes(summary),
+        *_unknown(summary),
+    ]
+
+
+def _parameters(summary: Summary) -> Iterable[str]:
     t = summary.totals
-    lines = [""]
-    if image is not None:
-        shape = "×".join(map(str, summary.inputs[image]))
-        lines.append(
-            f"sees, every, from: of {image} ({shape}), for one unit of the result."
+    rest = t.parameters_elsewhere - t.parameters_products
+    parts = [
+        (t.parameters, "of convolutions"),
+        (t.parameters_products, "of matrix products"),
+        (rest, f"others{_list(summary)}"),
+        (t.parameters_unused, "that it holds and does not use"),
+    ]
+    whole = sum(count for count, _ in parts)
+    said = [f"{count:,} {words}" for count, words in parts if count]
+    if len(said) > 1:
+        yield f"Parameters: {whole:,} = {' + '.join(said)}."
+    elif said:
+        yield f"Parameters: {said[0]}."
+
+
+def _list(summary: Summary) -> str:
+    named = [f"{name} {number(count)}" for name, count in summary.others.items()]
+    more = f" and {len(named) - 6} more" if len(named) > 6 else ""
+    return f" ({', '.join(named[:6])}{more})" if named else ""
+
+
+def _work(summary: Summary) -> Iterable[str]:
+    t = summary.totals
+    if not summary.layers:
+        return
+    share = 100 * t.multiply_adds_valid / t.multiply_adds if t.multiply_adds else 100
+    yield (
+        f"Convolutions: {number(t.multiply_adds)} multiply-adds, {share:.0f}% not on "
+        f"padding; {number(t.bytes)} bytes moved, {t.intensity:.3g} flops per byte."
+    )
+
+
+def _read(summary: Summary) -> Iterable[str]:
+    if summary.layers and summary.inputs:
+        image, shape = next(iter(summary.inputs.items()))
+        yield (
+            f"field: elements of {image} ({sizes(shape)}) that one unit depends on; "
+            "step: from those of one unit to those of the next."
         )
-    if t.products:
-        lines.append(f"Matrix products: {number(t.products)} multiply-adds more.")
-    if t.parameters_elsewhere:
-        lines.append(f"Parameters elsewhere: {number(t.parameters_elsewhere)}.")
+
+
+def _notes(summary: Summary) -> Iterable[str]:
     notes: dict[str, list[str]] = {}
     for index, layer in enumerate(summary.layers, start=1):
         for note in layer.notes:
             notes.setdefault(note, []).append(str(index))
-    lines += [f"{', '.join(where)}: {note}." for note, where in notes.items()]
+    return (f"{', '.join(where)}: {note}." for note, where in notes.items())
+
+
+def _unknown(summary: Summary) -> Iterable[str]:
     places: dict[str, list[str]] = {}
     for primitive, name in summary.unknown:
         places.setdefault(primitive, []).append(name or "at the top")
-    lines += [
+    return (
         f"Not followed: {primitive} ({', '.join(dict.fromkeys(where))})."
         for primitive, where in places.items()
-    ]
-    return lines
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,9 +15,9 @@ from jax.extend.core import JaxprEqn, Literal, jaxprs_in_params
 from jaxconv._core.spec import Shape
 from jaxconv._inspect.summary import control as _control
 from jaxconv._inspect.summary import seen as _seen
-from jaxconv._inspect.summary import views as _views
 from jaxconv._inspect.summary.convolve import convolve
-from jaxconv._inspect.summary.read import CONVOLUTIONS, Reading, moved_bytes, read
+from jaxconv._inspect.summary.found import Constant, Lost, Product, Row, Value
+from jaxconv._inspect.summary.read import CONVOLUTIONS, moved_bytes, read
 from jaxconv._inspect.summary.rules import RULES
 from jaxconv._inspect.summary.seen import NOTHING, Equation, Seen
 from jaxconv._inspect.summary.views import Axis
@@ -24,54 +25,10 @@ from jaxconv._inspect.summary.views import Axis
 LARGEST = 2**20  # elements of a constant that is looked into
 # Operations that only arrange a value: a bias is still one after them.
 ARRANGING = frozenset(
-    "broadcast_in_dim convert_element_type reshape squeeze transpose copy name".split()
+    """
+    broadcast_in_dim convert_element_type copy name reshape rev squeeze transpose
+    """.split()
 )
-
-
-class Constant:
-    """A value that no input has a part in, computed when it is asked for."""
-
-    def __init__(self, compute: Callable[[], Any]):
-        self._compute: Callable[[], Any] | None = compute
-        self._value: Any = None
-
-    def value(self) -> Any:
-        if self._compute is not None:
-            self._value, self._compute = self._compute(), None
-        return self._value
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    shape: Shape
-    seen: Seen = field(default_factory=dict[int, tuple[_views.View, ...]])
-    known: Constant | None = None
-    leaf: int | None = None  # the input that this is, arranged otherwise
-    row: tuple[int, ...] | None = None  # the convolution that this is the result of
-
-
-class Row(NamedTuple):
-    """A convolution as found; a loop finds it again, and the last time counts."""
-
-    reading: Reading
-    name: str
-    shapes: tuple[Shape, Shape, Shape]
-    dtype: str
-    bytes: int
-    times: int
-    seen: Seen
-    space: tuple[int, ...]
-    roots: frozenset[int]  # the inputs that the kernel comes from
-    copies: int  # slices of those that the kernel is, one after the other
-    bias: int | None = None
-    notes: frozenset[str] = frozenset()
-
-
-class Lost(NamedTuple):
-    """An operation that was not followed."""
-
-    primitive: str
-    name: str
 
 
 @dataclass
@@ -82,12 +39,13 @@ class Walk:
     shapes: list[Shape]  # of the inputs, constants among them
     rows: dict[tuple[int, ...], Row] = field(default_factory=dict)
     lost: dict[tuple[int, ...], Lost] = field(default_factory=dict)
-    products: dict[tuple[int, ...], int] = field(default_factory=dict)
+    products: dict[tuple[int, ...], Product] = field(default_factory=dict)
     labels: dict[Axis, int] = field(default_factory=dict)
     path: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     times: int = 1
     notes: frozenset[str] = frozenset()
+    held: dict[int, Value] = field(default_factory=dict)  # the model's arrays, by id
     images: dict[int, set[int]] = field(default_factory=dict)  # inputs' axes of space
     fresh: Any = field(default_factory=itertools.count)
 
@@ -96,7 +54,7 @@ class Walk:
     ) -> list[Value]:
         """The results of a jaxpr, closed or open, for these arguments."""
         if consts is None:
-            consts = [constant(c) for c in getattr(jaxpr, "consts", ())]
+            consts = [self._const(c) for c in getattr(jaxpr, "consts", ())]
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
         env: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=False))
         env |= zip(jaxpr.invars, args, strict=True)
@@ -143,7 +101,8 @@ class Walk:
             found = self._ruled(eqn, eq, seens)
         computed = _computed(eqn, values)
         if eqn.primitive.name == "dot_general":
-            self._product(eqn, eq)
+            self._product(eqn, eq, values)
+            row = self._here(eqn)
         if eqn.primitive.name in ("add", "add_any"):
             self._bias(values)
         kept = values[0] if eqn.primitive.name in ARRANGING else Value(())
@@ -191,14 +150,16 @@ class Walk:
     def _name(self, eqn: JaxprEqn) -> str:
         return "/".join((*self.names, *_scope(eqn)))
 
+    def _const(self, const: Any) -> Value:
+        """A constant of an inner jaxpr, which may be an array of the model."""
+        return self.held.get(id(const)) or constant(const)
+
     # What is collected ----------------------------------------------------------------
 
     def _convolution(self, eqn: JaxprEqn, eq: Equation, values: list[Value]) -> Seen:
         reading = read(eqn, self.platform)
         seen = convolve(eq, reading, values[0].seen, values[1].seen)
         kernel = values[1].seen
-        labels = {a for views in kernel.values() for v in views for a in v.axes}
-        copies = np.prod([self.labels[a] for a in labels if a in self.labels] or [1])
         space = reading.result_axes[2:] if reading.windows is not None else ()
         for source, views in seen.items():
             axes = (axis for axis, view in enumerate(views) if view.axes & set(space))
@@ -213,28 +174,54 @@ class Walk:
             self.times,
             seen,
             space,
-            frozenset(kernel),
-            int(copies),
+            self._roots(eqn, values[1]),
+            self._copies(kernel),
             None,
             self.notes,
         )
         return seen
 
-    def _bias(self, values: list[Value]) -> None:
-        """A vector added to a convolution's result, one number for each channel."""
-        for one, two in (values, values[::-1]):
-            row = self.rows.get(one.row or ())
-            if row is None or two.leaf is None:
-                continue
-            channels = row.shapes[2][row.reading.result_axes[1]]
-            if np.prod(self.shapes[two.leaf]) == channels:
-                self.rows[one.row or ()] = row._replace(bias=two.leaf)
+    def _roots(self, eqn: JaxprEqn, value: Value) -> frozenset[int]:
+        """The inputs that an operand is computed from, if as weights are.
 
-    def _product(self, eqn: JaxprEqn, eq: Equation) -> None:
+        On the way back through a model, other operands are cotangents.
+        """
+        if value.leaf is not None:
+            return frozenset({value.leaf})
+        return frozenset() if "transpose(" in self._name(eqn) else frozenset(value.seen)
+
+    def _copies(self, seen: Seen) -> int:
+        """How many slices of its inputs a value is, one after the other."""
+        labels = {a for views in seen.values() for v in views for a in v.axes}
+        return math.prod(self.labels[a] for a in labels if a in self.labels)
+
+    def _bias(self, values: list[Value]) -> None:
+        """A vector added to a result, one number for each of its channels."""
+        for one, two in (values, values[::-1]):
+            if two.leaf is None or one.row is None:
+                continue
+            size = math.prod(self.shapes[two.leaf])
+            row, product = self.rows.get(one.row), self.products.get(one.row)
+            if row and size == row.shapes[2][row.reading.result_axes[1]]:
+                self.rows[one.row] = row._replace(bias=two.leaf)
+            if product and size in product.shapes[2]:
+                self.products[one.row] = product._replace(bias=two.leaf)
+
+    def _product(self, eqn: JaxprEqn, eq: Equation, values: list[Value]) -> None:
         (summed, _), _ = eqn.params["dimension_numbers"]
-        depth = int(np.prod([eq.inputs[0][axis] for axis in summed]))
-        work = int(np.prod(eq.outputs[0])) * depth * self.times
-        self.products[self._here(eqn)] = work
+        depth = math.prod(eq.inputs[0][axis] for axis in summed)
+        aval: Any = eqn.outvars[0].aval
+        left, right = (value.seen for value in values)
+        self.products[self._here(eqn)] = Product(
+            self._name(eqn),
+            (eq.inputs[0], eq.inputs[1], eq.outputs[0]),
+            np.dtype(aval.dtype).name,
+            moved_bytes(eqn),
+            self.times,
+            math.prod(eq.outputs[0]) * depth,
+            (self._roots(eqn, values[0]), self._roots(eqn, values[1])),
+            (self._copies(left), self._copies(right)),
+        )
 
 
 def _reasons(seen: Seen) -> set[str]:

@@ -1,0 +1,28 @@
+"""Kinds of layers and their colours, told apart with any colour vision."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+COLOURS = {
+    "convolution": "#0072b2",
+    "pointwise": "#56b4e9",
+    "depthwise": "#cc79a7",
+    "grouped": "#d55e00",
+    "transposed": "#e69f00",
+    "kernel gradient": "#8a9097",
+    "dense": "#009e73",
+    "product": "#9bc8b8",
+}
+
+
+def kind_of(layer: Any) -> str:
+    """Of a `Layer` or a `Product`; a finer word for the plain convolutions."""
+    if layer.kind != "convolution":
+        return layer.kind
+    if layer.groups > 1:
+        # Depthwise each element of the result is a sum over the window alone.
+        alone = layer.multiply_adds == math.prod((*layer.result, *layer.window))
+        return "depthwise" if alone else "grouped"
+    return "pointwise" if set(layer.window) == {1} else "convolution"
