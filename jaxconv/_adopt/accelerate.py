@@ -8,8 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ContextDecorator
 from typing import Any, TypeVar, overload
 
+import jax
+
+from jaxconv._adopt.graph import is_node
 from jaxconv._adopt.lax import convolve
 from jaxconv._adopt.rewrite import rewritten
+from jaxconv._adopt.state import call
 from jaxconv._border import arguments as can
 from jaxconv._core.intercept import intercepting
 
@@ -41,10 +45,46 @@ class Accelerated(ContextDecorator):
         return getattr(self._entered, "stack", ())
 
 
+class _Entry(Accelerated):
+    """A function that starts a block, too: ``with accelerate:`` is as with ``()``."""
+
+    def __init__(self, start: Callable[..., Any]) -> None:
+        super().__init__()
+        functools.update_wrapper(self, start)
+        self._start = start
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._start(*args, **kwargs)
+
+    def __reduce__(self) -> str:
+        return self._start.__name__
+
+
+def _block(start: F) -> F:
+    entry: Any = _Entry(start)
+    return entry
+
+
+class Adopted:
+    """A tree that can be called, such as an Equinox module, on jaxconv: a tree too."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return call(rewritten, self.fn, args, kwargs)
+
+
+jax.tree_util.register_pytree_node(
+    Adopted, lambda v: ((v.fn,), None), lambda _, children: Adopted(*children)
+)
+
+
 @overload
 def accelerate(fn: F, /) -> F: ...
 @overload
 def accelerate() -> Accelerated: ...
+@_block
 def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
     r"""Runs the convolutions of an existing model or training step on jaxconv.
 
@@ -56,11 +96,17 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
     ``accelerate(fn)``, the recommended form, returns a function that traces fn as
     `jax.jit` does, rewrites the convolutions in its jaxpr (through jit, scan, while,
     cond, checkpoint, shard_map and functions with derivative rules of their own), and
-    evaluates that.  Nothing is patched.  A function that contains its gradient, such as
-    a whole training step, holds JAX's own differentiated convolutions; they are read
+    evaluates that.  Nothing is patched.  Modules of Flax NNX among the arguments, and
+    one that fn is or is bound to, are updated as Flax' own transformations do; so are
+    dictionaries and lists that fn changes.  A function that contains its gradient, such
+    as a whole training step, holds JAX's own differentiated convolutions; they are read
     back as the gradients they are, so ``accelerate(train_step)`` is as quick as a step
     that takes ``jax.grad(accelerate(loss))``.  It does not compile: wrap it in
     `jax.jit`, as ``jax.jit(jaxconv.accelerate(fn))``.
+
+    A change that would be lost is an error, which names the object: one among the
+    arguments of another type that changes, or one from outside in which fn leaves a
+    traced array.  Return the new value, or call fn inside ``with accelerate():``.
 
     ``with accelerate():`` and ``@accelerate()`` do the same to all that is traced by
     this thread inside, where the function cannot be got at, as in Keras' ``fit``.
@@ -73,11 +119,13 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
         results that are not arrays are static.
 
     Returns:
-      A function of the same arguments and results; without ``fn``, a context manager
+      A function of the same arguments and results, and a tree of the same arrays if fn
+      is one, as an Equinox module is; without ``fn``, a context manager
       that is a decorator too, and can be entered many times, in many threads.
 
     Raises:
       TypeError: fn is not callable.
+      ValueError: on a call, fn changes an object, and the change would be lost.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxconv
@@ -103,8 +151,12 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
         remedy = "Write accelerate(fn), or accelerate() for a context manager"
         can.fail("fn", fn, "is not callable", remedy, TypeError)
 
+    is_tree = not is_node(fn) and jax.tree.structure(fn) != jax.tree.structure(0)
+    if is_tree:
+        return Adopted(fn)
+
     @functools.wraps(fn)
     def accelerated(*args: Any, **kwargs: Any) -> Any:
-        return rewritten(lambda args, kwargs: fn(*args, **kwargs), args, kwargs)
+        return call(rewritten, fn, args, kwargs)
 
     return accelerated

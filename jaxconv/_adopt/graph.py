@@ -1,0 +1,122 @@
+"""Modules of Flax NNX: their state goes in as arrays, and comes out again.
+
+A module refers to variables that may be shared and that change in place.  As Flax' own
+transformations do, a call takes all modules among the arguments apart, puts copies
+together for the function, and writes what became of the copies into the originals.
+Flax is used only where the program has imported it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from inspect import ismethod
+from typing import Any, NamedTuple
+
+import jax
+
+Function = Callable[..., Any]
+
+_WAY_OUT = (
+    "The function that jaxconv.accelerate was given changes a module that is none of"
+    " its arguments. Pass the module as an argument, as to nnx.jit: its state is"
+    " updated then."
+)
+
+
+class Parts(NamedTuple):
+    """A module taken apart: what is static, and a tree of arrays."""
+
+    definition: Any
+    state: Any
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value is a module, an optimizer, random numbers or a variable."""
+    graph = getattr(sys.modules.get("flax.nnx"), "graph", None)
+    if graph is None or isinstance(value, jax.Ref):
+        return False
+    return graph.is_graph_node(value)
+
+
+def holds_nodes(tree: Any) -> bool:
+    return any(map(is_node, jax.tree.leaves(tree, is_leaf=is_node)))
+
+
+def unbound(
+    fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Function, tuple[Any, ...], dict[str, Any]]:
+    """The same call with a module that fn is, or is bound to, as an argument."""
+    if isinstance(fn, partial) and holds_nodes((fn.args, fn.keywords)):
+        return unbound(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
+    if ismethod(fn) and is_node(fn.__self__):
+        return unbound(fn.__func__, (fn.__self__, *args), kwargs)
+    if is_node(fn):
+        return type(fn).__call__, (fn, *args), kwargs
+    return fn, args, kwargs
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """Adds the way out to Flax' error about a module from outside that would change."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "TraceContextError":
+            error.add_note(_WAY_OUT)
+        raise
+
+
+class Call:
+    """One call of a function whose arguments hold modules; used as a context."""
+
+    def __init__(self) -> None:
+        self._nnx = sys.modules["flax.nnx"]
+        self._updates = self._nnx.update_context(self)
+
+    def __enter__(self) -> Call:
+        self._updates.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._updates.__exit__(*details)
+
+    def snapshot(self, tree: Any) -> Callable[[], bool]:
+        """Says, when it is called, whether the modules of a tree have changed since."""
+        nodes = [v for v in jax.tree.leaves(tree, is_leaf=is_node) if is_node(v)]
+        before, values = self._flat(nodes)
+
+        def changed() -> bool:
+            after, now = self._flat(nodes)
+            return before != after or any(map(lambda a, b: a is not b, values, now))
+
+        return changed
+
+    def _flat(self, nodes: list[Any]) -> tuple[Any, list[Any]]:
+        definition, state = self._nnx.split(nodes)
+        leaves, structure = jax.tree.flatten(state)
+        return (definition, structure), leaves
+
+    def split(self, tree: Any) -> Any:
+        """The tree with every module in parts."""
+        with self._nnx.split_context(self) as context:
+
+            def apart(value: Any) -> Any:
+                return Parts(*context.split(value)) if is_node(value) else value
+
+            return jax.tree.map(apart, tree, is_leaf=is_node)
+
+    def merge(self, tree: Any, *, inner: bool) -> Any:
+        """The tree with modules again: copies, or the originals updated."""
+        with explained(), self._nnx.merge_context(self, inner=inner) as context:
+
+            def together(value: Any) -> Any:
+                return context.merge(*value) if _is_parts(value) else value
+
+            return jax.tree.map(together, tree, is_leaf=_is_parts)
+
+
+def _is_parts(value: Any) -> bool:
+    return isinstance(value, Parts)
