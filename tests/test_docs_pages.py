@@ -29,6 +29,7 @@ ELSEWHERE = {
     "README.md": "test_readme.py",
     "README.zh-CN.md": "test_readme_translation.py",  # the same blocks
     "docs/frameworks.md": "test_frameworks.py",
+    "docs/layers.md": "test_layers.py",
     "docs/summaries.md": "test_summaries_page.py",
     "docs/xla-notes.md": "test_xla_notes.py",
 }

@@ -1,0 +1,161 @@
+"""What the layers of Flax and Equinox share: shapes, first weights and checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxconv._border import arguments as can
+from jaxconv._core.errors import fail
+from jaxconv._core.spec import Shape
+
+Options = tuple[tuple[str, Any], ...]
+
+
+class Sizes(NamedTuple):
+    """Of a layer that is being made: kernel, outputs and layout."""
+
+    kernel: Shape  # channels first
+    outputs: int
+    layout: str
+
+    @classmethod
+    def read(
+        cls,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int],
+        groups: int,
+        layout: str,
+        *,
+        transposed: bool = False,
+    ) -> Sizes:
+        """Checks the sizes; a transposed layer's kernel has the inputs first."""
+        if not can.is_sequence(kernel_size):
+            remedy = "Write one int per axis of space, such as (3, 3)"
+            fail("kernel_size", kernel_size, "is not a tuple", remedy, TypeError)
+        window = can.ints("kernel_size", kernel_size, len(kernel_size), 1)
+        groups = can.integer("groups", groups, 1)
+        inputs = can.integer("in_channels", in_channels, 1)
+        outputs = can.integer("out_channels", out_channels, 1)
+        for name, channels in (("in_channels", inputs), ("out_channels", outputs)):
+            if channels % groups:
+                rule = f"cannot be split into groups={groups}"
+                fail(name, channels, rule, f"Write a multiple of {groups}")
+        first, second = (inputs, outputs) if transposed else (outputs, inputs)
+        kernel = (first, second // groups, *window)
+        return cls(kernel, outputs, can.layout(layout))
+
+    def kernel_of(self, key: jax.Array) -> jax.Array:
+        return self.arrange(self._uniform(key, self.kernel))
+
+    def bias_of(self, key: jax.Array, wanted: bool) -> jax.Array | None:
+        return self._uniform(key, (self.outputs,)) if wanted else None
+
+    def _uniform(self, key: jax.Array, shape: Shape) -> jax.Array:
+        """Uniform up to 1/sqrt(what an output sums), as PyTorch's layers start."""
+        limit = 1 / math.sqrt(math.prod(self.kernel[1:]))
+        return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
+
+    def arrange(self, kernel: jax.Array) -> jax.Array:
+        """A kernel with its channels first in the layer's layout."""
+        return arrange(kernel, self.layout)
+
+
+def arrange(kernel: jax.Array, layout: str) -> jax.Array:
+    """A kernel with its channels first in a layout."""
+    return (
+        kernel if layout == "channels_first" else jnp.moveaxis(kernel, (1, 0), (-2, -1))
+    )
+
+
+def options(**named: Any) -> Options:
+    """A call's keywords, hashable, since they are static under `jax.jit`."""
+    return tuple((name, _frozen(value)) for name, value in named.items())
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if can.is_sequence(value) else value
+
+
+def sampling_channels(
+    kernel_size: Sequence[int], offset_groups: int
+) -> tuple[int, int]:
+    """Channels of offsets (one an axis) and of masks (one), per group and tap."""
+    groups = can.integer("offset_groups", offset_groups, 1)
+    masks = groups * math.prod(kernel_size)
+    return masks * len(kernel_size), masks
+
+
+def sampling(
+    found: jax.Array, offsets: int, rank: int, layout: str
+) -> tuple[jax.Array, jax.Array | None]:
+    """Offsets and masks from a convolution's channels, for a kernel of so many axes."""
+    axis = -1 if layout == "channels_last" else 1 - rank
+    offset, rest = jnp.split(found, [offsets], axis)
+    return offset, jax.nn.sigmoid(rest) if rest.shape[axis] else None
+
+
+# Checkpoints of PyTorch ---------------------------------------------------------------
+
+
+class Checkpoint:
+    """A state_dict, and which of its entries have been taken."""
+
+    def __init__(self, state_dict: Mapping[str, Any]) -> None:
+        self._state = state_dict
+        self._taken: set[str] = set()
+
+    def take(
+        self, path: Iterable[Any], kernel: jax.Array, bias: Any, layout: str
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The kernel and the bias of the layer at a path, in place of its own two."""
+        prefix = [str(part) for part in path]
+        weight = arrange(self._entry([*prefix, "weight"]), layout).astype(kernel.dtype)
+        self._fits([*prefix, "weight"], weight, kernel)
+        name = ".".join([*prefix, "bias"])
+        if bias is None:
+            if name in self._state:
+                remedy = "Make the layer with bias=True"
+                fail("state_dict", name, "has no place in the model", remedy)
+            return weight, None
+        found = self._entry([*prefix, "bias"]).astype(bias.dtype)
+        self._fits([*prefix, "bias"], found, bias)
+        return weight, found
+
+    def _entry(self, path: list[str]) -> jax.Array:
+        name = ".".join(path)
+        if name not in self._state:
+            known = ", ".join(list(self._state)[:4])
+            remedy = (
+                f"Give the model's attributes PyTorch's names; there are {known} ..."
+            )
+            fail("state_dict", name, "is missing", remedy)
+        self._taken.add(name)
+        value = self._state[name]
+        if hasattr(value, "detach"):  # a tensor, perhaps on a GPU or with a gradient
+            value = value.detach().cpu().numpy()
+        return jnp.asarray(np.asarray(value))
+
+    def _fits(self, path: list[str], found: jax.Array, wanted: jax.Array) -> None:
+        if found.shape != wanted.shape:
+            rule = f"has the shape {found.shape}, the model's layer {wanted.shape}"
+            fail("state_dict", ".".join(path), rule, "Make the layer of that size")
+
+    def finish(self) -> None:
+        """Convolutions that no layer has taken are an error."""
+        left = [
+            name
+            for name, value in self._state.items()
+            if name.endswith("weight")
+            and np.ndim(value) > 2
+            and name not in self._taken
+        ]
+        if left:
+            rule = "is a convolution that the model does not have"
+            fail("state_dict", left[0], rule, "Add the layer, or leave the entry out")
