@@ -22,6 +22,9 @@ BELOW = {
     "_deform": {"_core", "_border", "_ops"},
     "_adopt": {"_core", "_border", "_plan"},
     "_inspect": {"_core", "_lowerings", "_plan", "_border", "_ops", "_deform"},
+    "_layers": {"_core", "_border"},
+    "nnx": {"_layers", "_border", "_ops", "_deform"},
+    "equinox": {"_layers", "_border", "_ops", "_deform"},
     "viz": {"_core", "_border", "_ops", "_deform", "_inspect"},
     "_explorer": {"_core", "_border", "viz"},
     "_cli": set(),  # the outermost: may import any

@@ -1,8 +1,4 @@
-"""Layers for Equinox with PyTorch's meaning: ``import jaxconv.equinox``.
-
-Each is a few lines over a function of `jaxconv`, which has the formulas and says what
-the arguments mean.  They take one image or a batch.  Weights start as PyTorch's do.
-"""
+"""The layers of `jaxconv.equinox`, each a few lines over a function."""
 
 from __future__ import annotations
 
@@ -13,10 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-import jaxconv
-from jaxconv import _layers
 from jaxconv._border.arguments import IntLike, PaddingLike
-from jaxconv._layers import Checkpoint, Options, Sizes
+from jaxconv._deform import deform_conv
+from jaxconv._layers import sizes as _sizes
+from jaxconv._layers.checkpoint import Checkpoint
+from jaxconv._layers.sizes import Options, Sizes
+from jaxconv._ops.conv import conv
+from jaxconv._ops.transpose import conv_transpose
 
 M = TypeVar("M")
 
@@ -34,7 +33,7 @@ class _Layer(eqx.Module):
         first, second = jax.random.split(key)
         self.kernel = sizes.kernel_of(first)
         self.bias = sizes.bias_of(second, bias)
-        self.options = _layers.options(layout=sizes.layout, **options)
+        self.options = _sizes.options(layout=sizes.layout, **options)
 
 
 class Conv(_Layer):
@@ -70,7 +69,7 @@ class Conv(_Layer):
         super().__init__(sizes, options, bias, key)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jaxconv.conv(x, self.kernel, self.bias, **dict(self.options))
+        return conv(x, self.kernel, self.bias, **dict(self.options))
 
 
 class ConvTranspose(_Layer):
@@ -112,7 +111,7 @@ class ConvTranspose(_Layer):
         super().__init__(sizes, options, bias, key)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jaxconv.conv_transpose(x, self.kernel, self.bias, **dict(self.options))
+        return conv_transpose(x, self.kernel, self.bias, **dict(self.options))
 
 
 class DeformConv(_Layer):
@@ -155,7 +154,7 @@ class DeformConv(_Layer):
         options: dict[str, Any] = {"stride": stride, "padding": padding}
         options |= {"dilation": dilation}
         super().__init__(sizes, options, bias, key)
-        self.offsets, masks = _layers.sampling_channels(kernel_size, offset_groups)
+        self.offsets, masks = _sizes.sampling_channels(kernel_size, offset_groups)
         channels = self.offsets + (masks if mask else 0)
         first = Conv(
             in_channels, channels, kernel_size, **options, layout=layout, key=key
@@ -164,12 +163,10 @@ class DeformConv(_Layer):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         named, found = dict(self.options), self.conv_offset(x)
-        offset, mask = _layers.sampling(
+        offset, mask = _sizes.sampling(
             found, self.offsets, self.kernel.ndim, named["layout"]
         )
-        return jaxconv.deform_conv(
-            x, offset, self.kernel, self.bias, mask=mask, **named
-        )
+        return deform_conv(x, offset, self.kernel, self.bias, mask=mask, **named)
 
 
 def from_torch(model: M, state_dict: Mapping[str, Any]) -> M:

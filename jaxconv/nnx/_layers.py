@@ -1,8 +1,4 @@
-"""Layers for Flax NNX with PyTorch's meaning: ``import jaxconv.nnx``.
-
-Each is a few lines over a function of `jaxconv`, which has the formulas and says what
-the arguments mean.  Weights start as PyTorch's do.
-"""
+"""The layers of `jaxconv.nnx`, each a few lines over a function."""
 
 from __future__ import annotations
 
@@ -13,10 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import jaxconv
-from jaxconv import _layers
 from jaxconv._border.arguments import IntLike, PaddingLike
-from jaxconv._layers import Checkpoint, Sizes
+from jaxconv._deform import deform_conv
+from jaxconv._layers import sizes as _sizes
+from jaxconv._layers.checkpoint import Checkpoint
+from jaxconv._layers.sizes import Sizes
+from jaxconv._ops.conv import conv
+from jaxconv._ops.transpose import conv_transpose
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -30,7 +29,7 @@ class _Layer(nnx.Module):
         self.kernel = nnx.Param(sizes.kernel_of(rngs.params()))
         first = sizes.bias_of(rngs.params(), bias)
         self.bias = None if first is None else nnx.Param(first)
-        self.options = _layers.options(layout=sizes.layout, **options)
+        self.options = _sizes.options(layout=sizes.layout, **options)
 
     @property
     def weights(self) -> tuple[jax.Array, jax.Array | None]:
@@ -70,7 +69,7 @@ class Conv(_Layer):
         super().__init__(sizes, options, bias, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jaxconv.conv(x, *self.weights, **dict(self.options))
+        return conv(x, *self.weights, **dict(self.options))
 
 
 class ConvTranspose(_Layer):
@@ -112,7 +111,7 @@ class ConvTranspose(_Layer):
         super().__init__(sizes, options, bias, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jaxconv.conv_transpose(x, *self.weights, **dict(self.options))
+        return conv_transpose(x, *self.weights, **dict(self.options))
 
 
 class DeformConv(_Layer):
@@ -152,7 +151,7 @@ class DeformConv(_Layer):
         options: dict[str, Any] = {"stride": stride, "padding": padding}
         options |= {"dilation": dilation}
         super().__init__(sizes, options, bias, rngs)
-        self.offsets, masks = _layers.sampling_channels(kernel_size, offset_groups)
+        self.offsets, masks = _sizes.sampling_channels(kernel_size, offset_groups)
         channels = self.offsets + (masks if mask else 0)
         self.conv_offset = Conv(
             in_channels, channels, kernel_size, **options, layout=layout, rngs=rngs
@@ -163,10 +162,10 @@ class DeformConv(_Layer):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel, bias = self.weights
         named, found = dict(self.options), self.conv_offset(x)
-        offset, mask = _layers.sampling(
+        offset, mask = _sizes.sampling(
             found, self.offsets, kernel.ndim, named["layout"]
         )
-        return jaxconv.deform_conv(x, offset, kernel, bias, mask=mask, **named)
+        return deform_conv(x, offset, kernel, bias, mask=mask, **named)
 
 
 def from_torch(model: M, state_dict: Mapping[str, Any]) -> M:
