@@ -361,7 +361,59 @@ ARITHMETIC = {
     ),
 }  # fmt: skip
 
+HUGE, WIDE, CUBE = 2**40, draw(1, 1, 4, 4), draw(1, 1, 4, 4, 4)
+ONE = draw(1, 1, 1)
+NOWHERE = np.zeros((1, 1, 4), np.float32)
+SIZES = {
+    "padding": conv(
+        "padding=(9223372036854775803, ", "18,446,744,073,709,551,613 elements along",
+        "at most 2,147,483,647", padding=2**63 - 5,
+    ),
+    "stride": turned("stride=1099511627776", "a step is at most", stride=HUGE),
+    "three axes": conv(
+        "padding=(1000000, ", "array of 1 x 1 x 2,000,004 x 2,000,004 x 2,000,004 = ",
+        "1,099,511,627,776 (2**40)",
+        x=CUBE, kernel=draw(1, 1, 3, 3, 3), padding=10**6,
+    ),
+    "stride of one result": conv("stride=", kernel=draw(4, 3, 7), stride=2**70),
+    "dilation of one tap": conv("dilation=", kernel=draw(4, 3, 1), dilation=2**70),
+    "dilation of causal": conv("dilation=", padding="causal", dilation=HUGE),
+    "replicated": conv("padding=", padding=HUGE, padding_mode="replicate"),
+    "result": turned("stride=900000000", "elements along", stride=9 * 10**8),
+    "unfold": value(
+        jaxconv.unfold, WIDE, 3, padding=2**20, says=("kernel_size=(3, 3)", "2**40")
+    ),
+    "fold": value(
+        jaxconv.fold, draw(1, 1), (2**20, 2**21), (1, 1), stride=2**29,
+        says=("output_size=(1048576, 2097152)", "2**40"),
+    ),
+    "matrix": value(
+        jaxconv.conv_matrix, draw(1, 1, 3), (1, 2**30), sparse=True,
+        says=("input_shape=(1, 1073741824)", "3,221,225,466 entries", "numbered"),
+    ),
+    "dense matrix": value(
+        jaxconv.conv_matrix, draw(1, 1, 3), (1, 2**22), says=("input_shape=", "2**40"),
+    ),
+    "deform": value(
+        jaxconv.deform_conv, ONE, NOWHERE[..., :1], ONE, stride=2**62, padding=2**61,
+        says=("stride=4611686018427387904", "at most"),
+    ),
+    "deform transposed": value(
+        jaxconv.deform_conv_transpose, draw(1, 1, 4), NOWHERE, ONE, stride=2**30,
+        says=("stride=1073741824", "3,221,225,473 elements"),
+    ),
+    "aggregate": value(
+        jaxconv.deform_aggregate, draw(1, 1, 4), NOWHERE, NOWHERE, (1,),
+        dilation=2**62, says=("dilation=", "at most"),
+    ),
+    "lax": value(
+        jaxconv.conv_general_dilated, draw(1, 1, 4), ONE, (1,), [(0, 0)],
+        lhs_dilation=(HUGE,), says=("lhs_dilation=", "elements along an axis"),
+    ),
+}  # fmt: skip
+
 TABLES = {
+    "sizes": SIZES,
     "words and ints": WORDS_AND_INTS,
     "padding": PADDING,
     "arrays": ARRAYS,
@@ -389,6 +441,21 @@ def test_message(name: str) -> None:
     assert re.fullmatch(r"\S.*[^.]\. [A-Z].*\.", text), text  # rule, then remedy
     assert len(text) < 400
     assert "\n" not in text
+
+
+def test_sizes_are_refused_while_tracing_and_what_is_there_is_not() -> None:
+    many = jax.ShapeDtypeStruct((2**10, 3, 2**21), np.float32)
+    call = jax.eval_shape(lambda x: jaxconv.conv(x, KERNEL, stride=2**20), many)
+    assert call.shape == (2**10, 4, 2)
+    with pytest.raises(ValueError, match=r"padding=\(536870912, .*2\*\*40"):
+        jax.eval_shape(lambda x: jaxconv.conv(x, KERNEL, padding=2**29), many)
+
+
+def test_arithmetic_takes_any_size() -> None:
+    size = jaxconv.conv_output_size(10**30, 3, stride=2, padding=2**70)
+    assert size == (10**30 + 2**71 - 3) // 2 + 1
+    work = jaxconv.cost((1, 1, 10), (1, 1, 2**98), padding=2**99)
+    assert work.multiply_adds_valid == 10 * 2**98
 
 
 def test_a_traced_size_is_refused() -> None:

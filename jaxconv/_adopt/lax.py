@@ -12,6 +12,7 @@ from jax import lax
 from jax.sharding import AxisType
 
 from jaxconv._adopt.reading import Convolution, Move, Reading, read
+from jaxconv._border import limits
 from jaxconv._border.call import Options
 from jaxconv._core.contract import contract
 from jaxconv._core.intercept import plain
@@ -68,7 +69,8 @@ def conv_general_dilated(
       An array of the shape and type that lax gives.
 
     Raises:
-      ValueError, TypeError: what lax raises, in lax's words.
+      ValueError, TypeError: what lax raises, in lax's words; and more elements than
+        can be made.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -96,7 +98,9 @@ def conv_general_dilated(
         preferred_element_type=preferred_element_type,
         out_sharding=out_sharding,
     )
-    return convolve(lhs, rhs, **_params(lhs, rhs, Options(options)))
+    params = _params(lhs, rhs, Options(options))
+    limits.dilated(jax.typeof(lhs).shape, params)
+    return convolve(lhs, rhs, **params)
 
 
 def _params(lhs: Any, rhs: Any, options: Options) -> dict[str, Any]:

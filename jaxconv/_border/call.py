@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.arguments import Pairs
 from jaxconv._border.implementation import admit
 from jaxconv._border.windows import Windows
@@ -28,6 +29,19 @@ class Setup(NamedTuple):
     has_batch: bool
     pads: Pairs  # to be filled before the contraction; empty for zeros
     mode: str
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Of the image and of the result."""
+        return self.shape[1 if self.spec.lead == 2 else -1], self.outputs
+
+    def within_limits(self, name: str = "x.shape") -> Setup:
+        """The same setup, if no array of the call is too large to be made."""
+        spec = self.spec
+        space = self.shape[spec.lead :][: spec.ndim]
+        image = limits.Image(name, self.shape, space)
+        limits.call(spec.role, spec.geometry, image, self.shape[0], self.channels)
+        return self
 
     def pad(self, x: jax.Array) -> jax.Array:
         """x with what padding_mode puts around it; nothing to do for zeros."""
@@ -105,14 +119,14 @@ def _setup(
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        return read_setup(role, x, kernel, dtype, **options)
+        return read_setup(role, x, kernel, dtype, **options).within_limits()
 
 
 @functools.lru_cache(maxsize=4096)
 def _remembered(
     role: Role, x: Shape, kernel: Shape, dtype: Any, options: Options
 ) -> Setup:
-    return read_setup(role, x, kernel, dtype, **options.values)
+    return read_setup(role, x, kernel, dtype, **options.values).within_limits()
 
 
 def read_setup(

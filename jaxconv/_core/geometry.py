@@ -93,7 +93,7 @@ class Geometry:
     @property
     def valid_taps(self) -> int:
         """Pairs of a position and a tap that lie inside the input, not on padding."""
-        return math.prod(sum(valid_per_tap(axis)) for axis in self.axes)
+        return math.prod(valid_pairs(axis) for axis in self.axes)
 
 
 class Extent(NamedTuple):
@@ -137,17 +137,40 @@ def same_padding(i: int, k: int, s: int, d: int) -> int:
     return max((-(-i // s) - 1) * s + span(k, d) - i, 0)
 
 
-def valid_per_tap(axis: Axis) -> list[int]:
-    """For each tap, at how many positions it reads the input rather than padding."""
+def valid_pairs(axis: Axis) -> int:
+    """How many pairs of a position and a tap read the input rather than padding.
 
-    def count(t: int) -> int:
-        # 0 <= p*s + t*d - lo < i, with 0 <= p < o
-        offset = t * axis.d - axis.lo
-        first = max(0, -(offset // axis.s))
-        last = min(axis.o - 1, (axis.i - 1 - offset) // axis.s)
-        return max(0, last - first + 1)
+    0 <= p*s + t*d - lo < i holds where p*s + t*d is below lo + i and not below lo.
+    """
+    return _pairs_below(axis.lo + axis.i, axis) - _pairs_below(axis.lo, axis)
 
-    return [count(t) for t in range(axis.k)]
+
+def _pairs_below(end: int, axis: Axis) -> int:
+    """Pairs with p*s + t*d < end, in as many steps as the sizes have digits.
+
+    Tap t has ceil((end - t*d)/s) such positions, but at most o: the first ``full`` taps
+    have all o, and those from ``some`` on have none.
+    """
+    s, d, o = axis.s, axis.d, axis.o
+    some = min(axis.k, max(0, (end - 1) // d + 1))
+    full = min(some, max(0, (end - 1 - (o - 1) * s) // d + 1))
+    last = end + s - 1 - (some - 1) * d  # the numerator at the last of these taps
+    return o * full + _sum_of_floors(some - full, s, d, last)
+
+
+def _sum_of_floors(n: int, m: int, a: int, b: int) -> int:
+    """The sum of floor((a*j + b)/m) over j below n, as Euclid's algorithm goes.
+
+    Whole multiples of m in a and b are taken out; what is left counts the points of a
+    lattice under a line, and counting them along the other axis exchanges a and m.
+    """
+    total = 0
+    while n > 0:
+        total += (n - 1) * n // 2 * (a // m) + n * (b // m)
+        a, b = a % m, b % m
+        top = a * n + b
+        n, b, m, a = top // m, top % m, a, m
+    return total
 
 
 def read_extent(axis: Axis) -> Extent:

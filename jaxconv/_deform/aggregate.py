@@ -125,9 +125,11 @@ def _setup(
     can.space_not_empty(space, (image[0], c), ("x.shape", shape))
     windows = Windows.read(len(window), *steps, "zeros", "kernel_size")
     geometry, _ = windows.conv(space, window)
+    read.within_limits("output", geometry, layout, image)
     taps = _taps(geometry, remove_center)
     factor = ("weights", weights)
     groups = read.check_offset(offset, factor, image[0], c, geometry, len(taps), layout)
+    read.countable("x.shape", shape, Frame(space, groups))
     return geometry, taps, groups
 
 

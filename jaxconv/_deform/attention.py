@@ -124,6 +124,8 @@ def _has_batch(values: Ints, levels: list[Ints]) -> bool:
 
 def _check(values: Ints, levels: list[Ints], locations: Ints, weights: Ints) -> None:
     n, heads, count, ndim = values[0], values[2], len(levels), len(levels[0])
+    for level in levels:
+        read.countable("spatial_shapes", level, Frame(level, heads))
     if len(locations) != 6:
         rule = f"has {len(locations)} axes with its batch, but needs (N, Q, M, L, K, d)"
         can.fail("locations.shape", locations, rule, "Add the missing axes")

@@ -97,7 +97,9 @@ def deform_conv(
     space, window = read.space(image.shape, arranged), read.window(shape, arranged)
     geometry, _ = windows.conv(space, window)
     options = Options(implementation, memory_limit, precision)
-    call = read.deform(geometry, arranged, groups, image.shape, moves, factor, options)
+    call = read.deform(
+        "output", geometry, arranged, groups, image.shape, moves, factor, options
+    )
     can.bias_shape(given.bias, shape[0 if arranged == "channels_first" else -1])
     with jax.named_scope("jaxconv.deform_conv"):
         y = call(image, call.columns(moves, factor), given.kernel)

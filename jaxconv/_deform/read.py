@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, Ints
-from jaxconv._core.spec import Layout
+from jaxconv._core.spec import Layout, Role
 from jaxconv._deform.columns import Samples, multiply
 from jaxconv._deform.frame import Frame
 
@@ -213,6 +214,7 @@ class Options(NamedTuple):
 
 
 def deform(
+    role: Role,
     geometry: Geometry,
     layout: Layout,
     groups: int,
@@ -225,6 +227,7 @@ def deform(
     n, c = shape[0], channels(shape, layout)
     factor = None if mask is None else ("mask", mask.shape)
     taps = geometry.taps
+    within_limits(role, geometry, layout, shape)
     count = check_offset(offset.shape, factor, n, c, geometry, taps, layout)
     asked = options.implementation
     if asked is not None:
@@ -232,7 +235,27 @@ def deform(
     each = n * c * taps * np.dtype(offset.dtype).itemsize
     parts = chunks(asked, options.memory_limit, each, geometry.positions)
     precision = can.precision(options.precision)
+    countable("x.shape", shape, Frame(geometry.input, count))
     return Deform(geometry, layout, groups, count, parts, precision)
+
+
+def within_limits(
+    role: Role, geometry: Geometry, layout: Layout, shape: Sequence[int]
+) -> None:
+    """No axis is too long; role "input" where the image is a transposed one's result.
+
+    A convolution's result has the size of the offsets, which are there.
+    """
+    image = limits.Image("x.shape", tuple(shape), space(shape, layout))
+    limits.axes(role, geometry, image)
+    n, c = shape[0], channels(shape, layout)
+    limits.array("x.shape", tuple(shape), (n, c, *geometry.input))
+
+
+def countable(name: str, shape: Sequence[int], frame: Frame) -> None:
+    """Samples number the rows of the framed image in 32 bits."""
+    rows = math.prod(frame.sizes) * frame.groups
+    limits.indexed(name, tuple(shape), "rows of an image", rows)
 
 
 def with_batch(has_batch: bool, *arrays: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints
@@ -106,12 +107,21 @@ def deform_conv_shard(
     size = tuple(a * b for a, b in zip(local, shards, strict=True))
     whole, _ = windows.conv(size, read.window(shape, arranged))
     geometry, low, high = _local(whole, shards, reach)
+    longest = max(geometry.input)
+    limits.indexed("halo", reach, "elements along an axis of a shard", longest)
     options = Options(implementation, memory_limit, precision)
     first = 2 if arranged == "channels_first" else 1
     with jax.named_scope("jaxconv.deform_conv_shard"):
         image = with_halo(given.x, low, high, names, first)
         call = read.deform(
-            geometry, arranged, groups, image.shape, given.offset, given.mask, options
+            "output",
+            geometry,
+            arranged,
+            groups,
+            image.shape,
+            given.offset,
+            given.mask,
+            options,
         )
         starts = [
             lax.axis_index(name) * n - lo if name is not None else jnp.zeros((), int)

@@ -90,7 +90,9 @@ def deform_conv_transpose(
     size = (channels, *geometry.input) if first else (*geometry.input, channels)
     image = jax.ShapeDtypeStruct((y.shape[0], *size), y.dtype)
     options = Options(implementation, memory_limit, precision)
-    call = read.deform(geometry, arranged, groups, image.shape, moves, factor, options)
+    call = read.deform(
+        "input", geometry, arranged, groups, image.shape, moves, factor, options
+    )
     can.bias_shape(given.bias, channels)
     with jax.named_scope("jaxconv.deform_conv_transpose"):
         samples, weights = call.columns(moves, factor), given.kernel

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Axis, Ints
@@ -205,9 +206,17 @@ def exchange_halo(
         can.fail("axis", axis, rule, f"Write an int from 0 to {x.ndim - 1}")
     can.choice("padding_mode", padding_mode, MODES)
     size = x.shape[axis]
+    if size == 0 and padding_mode == "circular" and max(low, high) > 0:
+        rule = "has no elements on this axis that could come round"
+        can.fail("x.shape", x.shape, rule, 'Write padding_mode="zeros"')
     if max(0, -low) + max(0, -high) > size:
         rule = f"cuts more off than the {size} elements that a shard has"
         can.fail("low", low, rule, f"Cut less, in low or in high={high}")
+    longer = list(x.shape)
+    longer[axis] += low + high
+    longest = ("high", high) if high > low else ("low", low)
+    limits.indexed(*longest, f"elements on axis {axis}", longer[axis])
+    limits.array(*longest, longer)
     circular = padding_mode == "circular"
     front = list(_from(x, low, axis, axis_name, 1, circular))[::-1]
     behind = list(_from(x, high, axis, axis_name, -1, circular))
@@ -224,6 +233,9 @@ def _from(
     hop = 0
     while wanted > 0:
         hop, count = hop + step, min(size, wanted)
+        if abs(hop) >= shards and not circular:  # beyond the ends of the whole
+            yield jnp.zeros((*x.shape[:axis], wanted, *x.shape[axis + 1 :]), x.dtype)
+            return
         start = size - count if step > 0 else 0
         part = lax.slice_in_dim(x, start, start + count, axis=axis)
         yield _moved(part, hop, shards, axis_name, circular)
@@ -238,8 +250,6 @@ def _moved(
         pairs = [(r, (r + hop) % shards) for r in range(shards)]
     else:
         pairs = [(r, r + hop) for r in range(shards) if 0 <= r + hop < shards]
-    if not pairs:
-        return jnp.zeros_like(part)
     return lax.ppermute(part, axis_name, pairs)
 
 

@@ -12,8 +12,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import MODES, Setup, read_setup
+from jaxconv._core.geometry import Ints
+from jaxconv._core.spec import Shape
 from jaxconv._lowerings.by_hand.matrix import axis_reads, entries
 
 if TYPE_CHECKING:
@@ -115,20 +118,30 @@ def conv_matrix(
         padding_mode=padding_mode,
         layout=layout,
         name="input_shape",
-    )
+    ).within_limits("input_shape")
+    size = _size(setup, kernel.shape, image, sparse)
     first = setup.spec.layout == "channels_first"
     weights = kernel if first else jnp.moveaxis(kernel, (-1, -2), (0, 1))
     with jax.named_scope("jaxconv.conv_matrix"):
         rows, columns, picks = _coordinates(setup, weights.shape[1])
         data = weights.reshape(-1)[picks]
-        positions = setup.spec.geometry.positions
-        size = (setup.outputs * positions, math.prod(setup.shape))
         if sparse:
             from jax.experimental.sparse import BCOO  # with SciPy: slow to import
 
             indices = jnp.asarray(np.stack([rows, columns], axis=1))
             return BCOO((data, indices), shape=size)
         return jnp.zeros(size, kernel.dtype).at[rows, columns].add(data)
+
+
+def _size(setup: Setup, kernel: Shape, image: Ints, sparse: bool) -> tuple[int, int]:
+    """Rows and columns, if the entries can be numbered and a dense matrix be made."""
+    geometry = setup.spec.geometry
+    size = (setup.outputs * geometry.positions, math.prod(setup.shape))
+    stored = math.prod(kernel) * geometry.positions
+    limits.indexed("input_shape", image, "entries of the matrix", stored)
+    if not sparse:
+        limits.array("input_shape", image, size)
+    return size
 
 
 def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

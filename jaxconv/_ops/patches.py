@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints, read_extent
@@ -66,10 +67,14 @@ def unfold(
     image = x if has_batch else x[None]
     first = arranged == "channels_first"
     space = image.shape[2:] if first else image.shape[1:-1]
+    channels = image.shape[1 if first else -1]
     if 0 in image.shape[1:]:
         rule = "has a channel or spatial axis of size zero; only the batch may be empty"
         can.fail("x.shape", x.shape, rule, "Leave the call out for empty input")
     geometry = _geometry(space, window, stride, padding, dilation)
+    limits.axes("output", geometry, limits.Image("x.shape", x.shape, space))
+    columns = (image.shape[0], channels * geometry.taps, geometry.positions)
+    limits.array("kernel_size", window, columns)
     last = jnp.moveaxis(image, 1, -1) if first else image
     with jax.named_scope("jaxconv.unfold"):
         patches = _patches(last, geometry)
@@ -123,8 +128,10 @@ def fold(
     window, arranged = _window(kernel_size), can.layout(layout)
     space = can.ints("output_size", output_size, len(window), 1)
     geometry = _geometry(space, window, stride, padding, dilation)
+    limits.axes("output", geometry, limits.Image("output_size", space, space))
     columns, has_batch = _columns(u, geometry, arranged == "channels_first")
     channels = _channels(columns, geometry, arranged == "channels_first")
+    limits.array("output_size", space, (columns.shape[0], channels, *space))
     shape = (*geometry.input, channels)
     if arranged == "channels_first":
         shape = (channels, *geometry.input)

@@ -12,7 +12,7 @@ from jax.lax import conv_general_dilated_p
 
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import operand_dtype
-from jaxconv._core.geometry import Axis, Ints, valid_per_tap
+from jaxconv._core.geometry import Axis, Ints, valid_pairs
 from jaxconv._core.spec import Case, Shape, Spec
 from jaxconv._inspect.summary.lattice import Window
 from jaxconv._plan.choose import choose
@@ -172,7 +172,7 @@ def _counts(w: Window, i: int, o: int) -> tuple[int, int]:
     """
     if w.b == 1 or w.s == 1:
         axis = _undone(w, i, o)
-        return axis.o * axis.k, sum(valid_per_tap(axis))
+        return axis.o * axis.k, valid_pairs(axis)
     reads = np.arange(o)[:, None] * w.s + np.arange(w.k) * w.d - w.lo
     met = reads % w.b == 0
     inside = (reads >= 0) & (reads <= (i - 1) * w.b)
