@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz test-hardware bench bench-models lint notebooks gallery docs install clean
+.PHONY: help demo test fuzz test-hardware bench bench-models lint notebooks gallery docs package install clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,13 @@ gallery: $(VENV)/.demo  ## Build docs/gallery, and its animations in out/gallery
 
 docs: $(VENV)/.docs  ## Build the documentation, in out/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
+package: $(VENV)/.dev  ## Build the wheel, check it, and run the README from it alone
+	@$(PIP) --group release
+	rm -rf dist out/alone
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tests/wheel_alone.py out/alone dist/*.whl
 
 install: $(VENV)/.dev  ## Only make the environment
 
