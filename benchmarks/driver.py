@@ -40,6 +40,10 @@ class Handle:
         self.peer, self.cores = peer, cores
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {"JAX_PLATFORMS": "cpu"} | os.environ
         return subprocess.Popen(

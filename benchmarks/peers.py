@@ -50,6 +50,8 @@ def _jaxconv(workload: Workload) -> Callable[[Any, Any], Any]:
         "padding": workload.padding,
         "dilation": workload.dilation,
         "groups": workload.groups,
+        "layout": workload.layout,
+        "padding_mode": workload.padding_mode,
     }
     if workload.transposed:
         arguments["output_padding"] = workload.output_padding
@@ -58,24 +60,35 @@ def _jaxconv(workload: Workload) -> Callable[[Any, Any], Any]:
 
 
 def _lax(workload: Workload) -> Callable[[Any, Any], Any]:
-    """As users write it: channels first, gradients left to JAX."""
+    """As users write it, gradients left to JAX."""
     import jax
+    import jax.numpy as jnp
 
     letters = "DHW"[-len(workload.space) :]
     numbers = (f"NC{letters}", f"OI{letters}", f"NC{letters}")
+    around: list[tuple[int, int]] = [(0, 0), (0, 0), *workload.padding]
+    if workload.layout == "channels_last":
+        kernel = f"OI{letters}" if workload.transposed else f"{letters}IO"
+        numbers = (f"N{letters}C", kernel, f"N{letters}C")
+        around = [(0, 0), *workload.padding, (0, 0)]
+    periodic = workload.padding_mode == "circular"
 
     def conv(x: Any, w: Any) -> Any:
+        if periodic:
+            x = jnp.pad(x, around, mode="wrap")
         return jax.lax.conv_general_dilated(
             x,
             w,
             workload.stride,
-            workload.padding,
+            [(0, 0)] * len(letters) if periodic else workload.padding,
             rhs_dilation=workload.dilation,
             dimension_numbers=numbers,
             feature_group_count=workload.groups,
         )
 
     def conv_transpose(x: Any, w: Any) -> Any:
+        if workload.layout == "channels_last":
+            w = jnp.moveaxis(w, (-1, -2), (0, 1))
         return jax.lax.conv_general_dilated(
             x,
             _turned(w, workload.groups),
@@ -201,15 +214,30 @@ def torch_operation(workload: Workload) -> Callable[[Any, Any], Any]:
     function = (F.conv1d, F.conv2d, F.conv3d)[ndim - 1]
     # F.pad takes the last axis first; F.conv pads both ends alike.
     widths = [p for pair in reversed(workload.padding) for p in pair]
+    if workload.padding_mode == "circular":
+        shared["padding"] = 0
+        return lambda x, w: function(F.pad(x, widths, mode="circular"), w, **shared)
     if even:
         return lambda x, w: function(x, w, **shared)
     return lambda x, w: function(F.pad(x, widths), w, **shared)
+
+
+def _channels_last(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """On arrays with the channels last: views of them, in PyTorch's order of axes."""
+
+    def run(x: Any, w: Any) -> Any:
+        x, w = x.movedim(-1, 1), w.movedim((-1, -2), (0, 1))
+        return operation(x, w).movedim(1, -1)
+
+    return run
 
 
 def _build_torch(workload: Workload, role: str) -> Ready:
     import torch
 
     operation = torch_operation(workload)
+    if workload.layout == "channels_last":
+        operation = _channels_last(operation)
     x, w, y = (
         torch.from_numpy(value).to(getattr(torch, workload.dtype))
         for value in workload.arrays().values()

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import lowerings
 from benchmarks.driver import Handle, Limits, WorkerError, measure
 from benchmarks.peers import PEERS
 from benchmarks.screen import show
@@ -33,6 +34,8 @@ Task = tuple[Workload, str]
 
 def main(argv: list[str] | None = None) -> int:
     options = _parse(argv)
+    if options.all_lowerings:
+        return _all_lowerings(options)
     handles = {peer: Handle(peer, options.cores) for peer in _present(options.peers)}
     tasks, left_out = _tasks(options.only, options.full)
     if not tasks:
@@ -60,6 +63,26 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def _all_lowerings(options: argparse.Namespace) -> int:
+    handles = {"lowerings": Handle("lowerings", options.cores)}
+    if "torch" in _present(options.peers):
+        handles["torch"] = Handle("torch", options.cores)
+    try:
+        head = _head(handles, options.cores)
+        head["device"]["features"] = lowerings.features()
+        path = options.json or RESULTS / f"{lowerings.KIND}-{_file_name(head)}"
+        minutes = float("inf") if options.minutes is None else options.minutes
+        result = lowerings.measure_all(path, head, handles, options.only, minutes)
+    except WorkerError as error:
+        print(f"a peer does not start: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for handle in handles.values():
+            handle.stop()
+    print(f"\n{len(result['cells'])} cells: {path}")
+    return 0
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     available = (
@@ -71,6 +94,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--full",
         action="store_true",
         help="every workload, cells that take plain JAX over 5 s too; no time limit",
+    )
+    parser.add_argument(
+        "--all-lowerings",
+        action="store_true",
+        help="every lowering of these workloads and of further layers, for the plan; "
+        "goes on with the result file where one is there",
     )
     parser.add_argument(
         "--only",

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.layers import BY_NAME
 from benchmarks.peers import PEERS, Ready, build, forget_peak, resident, to_numpy
-from benchmarks.table import WORKLOADS
 
 BLOCKS = 1 << 16
 # OpenMP's threads spin for some milliseconds after a region; let them fall asleep.
@@ -39,6 +39,23 @@ def sketch(result: np.ndarray) -> np.ndarray:
     return (padded * signs).reshape(blocks, size).sum(1) / math.sqrt(size)
 
 
+def describe(peer: str) -> dict[str, Any]:
+    """Versions and device; imports the peer."""
+    if peer == "torch":
+        import torch
+
+        return {"versions": {"torch": torch.__version__}}
+    import jax
+
+    names = ["jax", "jaxlib"] + ["jaxconv"] * (peer == "jaxconv")
+    device = jax.devices()[0]
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in names},
+        "platform": device.platform,
+        "device_kind": device.device_kind,
+    }
+
+
 class Worker:
     """Holds one cell at a time."""
 
@@ -47,26 +64,12 @@ class Worker:
         self.ready: Ready | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Versions and device; imports the peer."""
-        if self.peer == "torch":
-            import torch
-
-            return {"versions": {"torch": torch.__version__}}
-        import jax
-
-        names = ["jax", "jaxlib"] + ["jaxconv"] * (self.peer == "jaxconv")
-        device = jax.devices()[0]
-        return {
-            "versions": {name: importlib.metadata.version(name) for name in names},
-            "platform": device.platform,
-            "device_kind": device.device_kind,
-        }
+        return describe(self.peer)
 
     def build(self, workload: str, role: str, path: str) -> dict[str, Any]:
         """Lowers, compiles, runs once and writes a sketch of the values to ``path``."""
         self.ready = None
-        (found,) = (w for w in WORKLOADS if w.name == workload)
-        ready = build(self.peer, found, role)
+        ready = build(self.peer, BY_NAME[workload], role)
         forget_peak()
         before = resident("VmRSS")
         started = time.perf_counter()
@@ -115,14 +118,22 @@ def configure(peer: str, cores: int) -> None:
         torch.set_num_threads(cores)
 
 
+def _worker(peer: str) -> Any:
+    if peer != "lowerings":
+        return Worker(peer)
+    from benchmarks.lowerings_worker import Lowerings
+
+    return Lowerings()
+
+
 def main() -> None:
     peer, cores = sys.argv[1], int(sys.argv[2])
-    assert peer in PEERS
+    assert peer in (*PEERS, "lowerings")
     # Answers have a pipe of their own: libraries may print.
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         configure(peer, cores)
-        worker = Worker(peer)
+        worker = _worker(peer)
         for line in sys.stdin:
             request = json.loads(line)
             method = getattr(worker, request.pop("do"))

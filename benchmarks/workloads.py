@@ -28,7 +28,7 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One convolution, channels first; sizes as PyTorch's arguments, one per axis.
+    """One convolution; sizes as PyTorch's arguments, one per axis.
 
     ``padding`` holds (low, high) pairs.  ``context`` says where the convolution stands:
     "plain"; "scan", in a loop over ``count`` inputs with one kernel; "vmap", mapped
@@ -53,6 +53,8 @@ class Workload:
     count: int
     slow: tuple[str, ...]
     default: bool
+    layout: str = "channels_first"
+    padding_mode: str = "zeros"
 
     @property
     def family(self) -> str:
@@ -90,6 +92,12 @@ class Workload:
             if self.transposed
             else (self.c_out, self.c_in // self.groups)
         )
+        if self.layout == "channels_last":
+            return {
+                "x": (*many, self.batch, *self.space, self.c_in),
+                "w": (*each, *self.kernel, second, first),
+                "y": (*many, self.batch, *self.out_space, self.c_out),
+            }
         return {
             "x": (*many, self.batch, self.c_in, *self.space),
             "w": (*each, first, second, *self.kernel),
@@ -140,6 +148,8 @@ def workload(
     count: int = 1,
     slow: tuple[str, ...] = (),
     default: bool = True,
+    layout: str = "channels_first",
+    padding_mode: str = "zeros",
 ) -> Workload:
     """A workload from short arguments: an int stands for one per axis.
 
@@ -172,4 +182,16 @@ def workload(
         count,
         slow,
         default,
+        layout,
+        padding_mode,
     )
+
+
+def described_workload(name: str, arguments: dict[str, Any]) -> Workload:
+    """The workload of a result file, from its name and what `described` wrote."""
+
+    def fixed(value: Any) -> Any:
+        return tuple(map(fixed, value)) if isinstance(value, list) else value
+
+    given = {key: fixed(value) for key, value in arguments.items()}
+    return Workload(name=name, slow=(), default=True, **given)

@@ -1,0 +1,160 @@
+"""Every way to compute one cell, held ready in one process of JAX."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.layers import BY_NAME
+from benchmarks.peers import jaxconv_cell, lax_cell, to_numpy
+from benchmarks.worker import describe, sketch
+from benchmarks.workloads import Workload
+
+WARM_S = 0.05  # a quicker run is preceded by one that does not count
+Call = Callable[[], Any]
+# Of a convolution, and of a transposed one: what a cell's role is to the plan.
+ROLES = (
+    {"forward": "output", "input": "input", "kernel": "kernel"},
+    {"forward": "input", "input": "output", "kernel": "kernel"},
+)
+
+
+class Lowerings:
+    """Holds one cell at a time, compiled with each of its lowerings and as lax's."""
+
+    def __init__(self) -> None:
+        self.cell: tuple[str, str] = ("", "")
+        self.operands: dict[str, Any] = {}
+        self.calls: dict[str, Call] = {}
+        self.reference: Any = None
+
+    def describe(self) -> dict[str, Any]:
+        return describe("jaxconv")
+
+    def names(self, workload: str, role: str) -> dict[str, Any]:
+        """The admissible lowerings of the cell, and the one that the plan chooses."""
+        from jaxconv._plan import choose as plan
+
+        case = contraction(BY_NAME[workload], role)
+        found = admissible(case)
+        return {"names": found, "chosen": plan.choose(case, "cpu").lowering.name}
+
+    def build(self, workload: str, role: str, name: str) -> dict[str, Any]:
+        """Compiles the cell with one lowering and runs it once."""
+        if self.cell != (workload, role):
+            self._begin(workload, role)
+        compiled, compile_s = compiled_cell(BY_NAME[workload], role, name)
+        started = time.perf_counter()
+        result = compiled(**self.operands).block_until_ready()
+        first_s = time.perf_counter() - started
+        if self.reference is None:
+            self.reference = result
+        self.calls[name] = lambda: compiled(**self.operands).block_until_ready()
+        off = _difference(result, self.reference)
+        return {"first_s": first_s, "compile_s": compile_s, "difference": off}
+
+    def save(self, path: str) -> dict[str, Any]:
+        """Writes a sketch of the first lowering's values."""
+        np.save(Path(path), sketch(to_numpy(self.reference)))
+        return {}
+
+    def turn(self, names: list[str], seconds: float) -> dict[str, float]:
+        """The quickest of each one's runs, which follow each other for a while."""
+        return {name: _least(self.calls[name], seconds) for name in names}
+
+    def _begin(self, workload: str, role: str) -> None:
+        import jax.numpy as jnp
+
+        known = BY_NAME[workload]
+        self.cell, self.calls, self.reference = (workload, role), {}, None
+        self.operands = {
+            letter: jnp.asarray(value, known.dtype)
+            for letter, value in known.arrays().items()
+        }
+
+
+def contraction(workload: Workload, role: str) -> Any:
+    """The one contraction that a cell runs, as the plan sees it."""
+    import jax
+
+    from jaxconv._inspect.walk import contractions
+
+    shapes = {
+        letter: jax.ShapeDtypeStruct(shape, workload.dtype)
+        for letter, shape in workload.shapes.items()
+    }
+    cell = jaxconv_cell(workload, role)
+    found = contractions(cell, *shapes.values())
+    wanted = ROLES[workload.transposed][role]
+    (case,) = (each.case for each in found if each.case.role == wanted)
+    return case
+
+
+def admissible(case: Any) -> list[str]:
+    """The lowerings of a CPU that refuse nothing here and keep to the memory limit."""
+    from jaxconv._lowerings import LOWERINGS
+    from jaxconv._plan import choose as plan
+
+    return [
+        name
+        for name, lowering in LOWERINGS.items()
+        if not lowering.by_hand
+        and case.role in lowering.roles
+        and ".accelerators." not in lowering.roles[case.role].__module__
+        and (name == "xla" or plan.fits(lowering, case))
+    ]
+
+
+def compiled_cell(workload: Workload, role: str, name: str) -> tuple[Any, float]:
+    """The cell compiled with a lowering, or as lax's; and how long that took."""
+    import contextlib
+
+    import jax
+
+    import jaxconv
+    from jaxconv._plan import choose as plan
+
+    forced: Any = contextlib.nullcontext()
+    cell = lax_cell(workload, role)
+    if name != "lax":
+        key = plan.case_key(contraction(workload, role), "cpu")
+        forced, cell = jaxconv.Tuning(((key, name),)), jaxconv_cell(workload, role)
+    shapes = {
+        letter: jax.ShapeDtypeStruct(shape, workload.dtype)
+        for letter, shape in workload.shapes.items()
+    }
+    wide = workload.dtype == "float64"
+    with jax.enable_x64(wide), forced:
+        started = time.perf_counter()
+        compiled = jax.jit(cell).lower(**shapes).compile()
+        return compiled, time.perf_counter() - started
+
+
+def _difference(got: Any, wanted: Any) -> float:
+    """The largest one, in units of the wanted values' root mean square."""
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    if got.dtype.itemsize < 4:
+        got, wanted = got.astype(np.float32), wanted.astype(np.float32)
+    scale = math.sqrt(float(np.mean(np.square(wanted, dtype=np.float64))))
+    off = float(np.max(np.abs(got - wanted), initial=0.0)) / (scale or 1.0)
+    return off if math.isfinite(off) else 1e300
+
+
+def _least(call: Call, seconds: float) -> float:
+    started = time.perf_counter()
+    call()
+    best = time.perf_counter() - started
+    end = started + best + seconds
+    while best < WARM_S or seconds > 0:
+        started = time.perf_counter()
+        call()
+        now = time.perf_counter()
+        best = min(best, now - started)
+        if now >= end:
+            break
+    return best
