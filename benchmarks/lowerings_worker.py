@@ -16,6 +16,7 @@ from benchmarks.worker import describe, sketch
 from benchmarks.workloads import Workload
 
 WARM_S = 0.05  # a quicker run is preceded by one that does not count
+ONEDNN = "onednn"
 Call = Callable[[], Any]
 # Of a convolution, and of a transposed one: what a cell's role is to the plan.
 ROLES = (
@@ -37,12 +38,9 @@ class Lowerings:
         return describe("jaxconv")
 
     def names(self, workload: str, role: str) -> dict[str, Any]:
-        """The admissible lowerings of the cell, and the one that the plan chooses."""
-        from jaxconv._plan import choose as plan
-
+        """The admissible ways to compute the cell, and the plan's choice."""
         case = contraction(BY_NAME[workload], role)
-        found = admissible(case)
-        return {"names": found, "chosen": plan.choose(case, "cpu").lowering.name}
+        return {"names": admissible(case), "chosen": label(case, place(case, True))}
 
     def build(self, workload: str, role: str, name: str) -> dict[str, Any]:
         """Compiles the cell with one lowering and runs it once."""
@@ -89,10 +87,25 @@ def contraction(workload: Workload, role: str) -> Any:
         for letter, shape in workload.shapes.items()
     }
     cell = jaxconv_cell(workload, role)
-    found = contractions(cell, *shapes.values())
+    with jax.enable_x64(workload.dtype == "float64"):
+        found = contractions(cell, *shapes.values())
     wanted = ROLES[workload.transposed][role]
     (case,) = (each.case for each in found if each.case.role == wanted)
     return case
+
+
+def place(case: Any, onednn: bool) -> Any:
+    """A CPU where oneDNN may be called with the case's type, or may not."""
+    from jaxconv._plan.place import Place
+
+    return Place("cpu")
+
+
+def label(case: Any, where: Any) -> str:
+    """How the tables call what the plan chooses."""
+    from jaxconv._plan import choose as plan
+
+    return plan.choose(case, where).lowering.name
 
 
 def admissible(case: Any) -> list[str]:

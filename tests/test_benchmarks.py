@@ -12,11 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import driver, report, run, summary
+from benchmarks import driver, lowerings, regret, report, run, summary
+from benchmarks.layers import LAYERS, MEASURED
+from benchmarks.lowerings_worker import Lowerings, contraction
 from benchmarks.peers import build, jax_cell, jaxconv_cell, to_numpy
 from benchmarks.table import FURTHER, KNOWN, WORKLOADS, in_turn
 from benchmarks.worker import sketch
-from benchmarks.workloads import FAMILIES, ROLES, TITLES, workload
+from benchmarks.workloads import (
+    FAMILIES,
+    ROLES,
+    TITLES,
+    described_workload,
+    workload,
+)
 
 ROOT = Path(__file__).parent.parent
 COUNTS = {
@@ -38,6 +46,19 @@ SMALL = (
     workload("dense vmap", 2, (6, 7), 3, 5, 2, context="vmap", count=4),
     workload("transposed", 2, (5, 4), 6, 9, 3, 2, 1, 1, 3, (1, 0)),
     workload("transposed 3d", 2, (2, 3, 4), 3, 2, 2, (1, 2, 3), 0, (2, 1, 1)),
+    workload(
+        *("grouped last", 2, (9, 8), 6, 4, (3, 2), (2, 1), (1, 0), 1, 2),
+        layout="channels_last",
+    ),
+    workload(
+        *("transposed last", 2, (5, 4), 6, 9, 3, 2, 1, 1, 3, (1, 0)),
+        layout="channels_last",
+    ),
+    workload("dense periodic", 2, (6, 7), 3, 5, 3, 1, 1, padding_mode="circular"),
+    workload(
+        *("dense periodic last", 2, (6, 7), 3, 5, 3, 1, 1),
+        **{"padding_mode": "circular", "layout": "channels_last"},
+    ),
 )
 
 
@@ -55,7 +76,18 @@ def test_names_are_unique_and_every_family_is_there():
     assert [w.family for w in order[: len(FAMILIES)]] == list(FAMILIES)
 
 
-@pytest.mark.parametrize("w", WORKLOADS, ids=lambda w: w.name)
+def test_the_layers_are_many_and_of_every_kind():
+    names = [w.name for w in (*WORKLOADS, *LAYERS)]
+    assert len(set(names)) == len(names)
+    assert len(ROLES) * len(MEASURED) >= 250
+    assert {w.batch for w in LAYERS} >= {1, 2, 4, 8, 16, 32, 64}
+    for family in FAMILIES:
+        members = [w for w in LAYERS if w.family == family]
+        assert {w.layout for w in members} == {"channels_first", "channels_last"}
+        assert len(members) >= 8
+
+
+@pytest.mark.parametrize("w", [*WORKLOADS, *LAYERS], ids=lambda w: w.name)
 def test_names_say_the_arguments(w):
     found = dict(re.findall(r"\b(s|d|g|k|op)(\d+)\b", w.name))
     window = re.search(r"(?<![-@\d])(\d+(?:x\d+)+)\b", w.name)
@@ -69,6 +101,7 @@ def test_names_say_the_arguments(w):
     assert w.dilation == (int(found.get("d", 1)),) * len(w.space)
     assert w.output_padding == (int(found.get("op", 0)),) * len(w.space)
     assert w.groups == (w.c_in if "depthwise" in w.name else int(found.get("g", 1)))
+    assert (w.layout == "channels_last") == w.name.endswith(" last")
     if channels:
         c_in, c_out, space = channels.groups()
         assert (w.c_in, w.c_out) == (int(c_in), int(c_out or c_in))
@@ -77,7 +110,7 @@ def test_names_say_the_arguments(w):
     assert {"1d": 1, "3d": 3}.get(re.findall(r"\d+d\b|$", w.name)[0], 2) == len(w.space)
 
 
-@pytest.mark.parametrize("w", WORKLOADS, ids=lambda w: w.name)
+@pytest.mark.parametrize("w", [*WORKLOADS, *LAYERS], ids=lambda w: w.name)
 def test_jaxconv_admits_every_cell(w):
     with jax.enable_x64(w.dtype == "float64"):
         operands = {k: jax.ShapeDtypeStruct(s, w.dtype) for k, s in w.shapes.items()}
@@ -315,3 +348,122 @@ def test_one_cell_in_full(tmp_path):
     assert result["device"]["cores"] == 1
     assert "dense lenet 5x5 1-32@28" in done.stdout
     assert "cells" in done.stdout
+
+
+# Every lowering -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w", SMALL, ids=lambda w: w.name)
+def test_a_workload_is_read_back_from_a_result_file(w):
+    again = described_workload(w.name, json.loads(json.dumps(w.described())))
+    assert again == w
+    for role, wanted in zip(ROLES, ("output", "input", "kernel"), strict=True):
+        case = contraction(w, role)
+        swapped = {"output": "input", "input": "output"} if w.transposed else {}
+        assert case.role == swapped.get(wanted, wanted)
+        assert case.spec.layout == w.layout
+        assert case.dtype == jnp.dtype(w.dtype)
+
+
+def timed_cell(tmp_path, only, **known):
+    """Measures in a process of its own, on from what is known; the file's cells."""
+    path = tmp_path / "lowerings.json"
+    command = [sys.executable, "-m", "benchmarks.run", "--all-lowerings"]
+    command += ["--peers", "jaxconv", "--cores", "1", "--only", only]
+    done = subprocess.run(
+        [*command, "--json", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return path, json.loads(path.read_text())
+
+
+def test_every_lowering_of_a_cell_is_timed_and_a_second_run_adds_what_lacks(tmp_path):
+    only = "dense resnet18 3x3 512@7 last, forward"
+    path, result = timed_cell(tmp_path, only)
+    (cell,) = result["cells"]
+    assert cell["arguments"]["layout"] == "channels_last"
+    assert {"xla", "lax", "taps", cell["chosen"]} <= set(cell["seconds"])
+    assert not {"window", "matrix", "cudnn"} & set(cell["seconds"])
+    assert all(0 < s < 60 for s in cell["seconds"].values())
+    assert result["versions"]["jax"] == jax.__version__
+    assert result["device"]["features"] == lowerings.features()
+    # What is known stays, what is missing is measured.
+    cell["seconds"] |= {"xla": 1e-9}
+    del cell["seconds"]["taps"]
+    lowerings.write(path, result)
+    (again,) = timed_cell(tmp_path, only)[1]["cells"]
+    assert again["seconds"]["xla"] == 1e-9
+    assert again["seconds"]["taps"] > 1e-6
+    assert again["seconds"]["lax"] == cell["seconds"]["lax"]
+
+
+def test_lowerings_that_differ_are_told(monkeypatch):
+    """The worker compares each with the first, and the driver does not time it."""
+    worker = Lowerings()
+    asked = {"workload": "dense dcgan 4x4 512-1@4 last", "role": "forward"}
+    assert worker.build(**asked, name="xla")["difference"] == 0
+    worker.reference = worker.reference + 1
+    assert worker.build(**asked, name="lax")["difference"] > 0.01
+
+
+class FakeLowerings:
+    """A worker with given times, whose second lowering is wrong and third stops it."""
+
+    running = True
+
+    def __init__(self, seconds):
+        self.seconds, self.log = seconds, []
+
+    def ask(self, do, timeout, **arguments):
+        self.log.append((do, arguments.get("name") or arguments.get("names")))
+        if do == "names":
+            return {"names": [*self.seconds, "stuck"], "chosen": "a"}
+        if do == "turn":
+            return {name: self.seconds[name] for name in arguments["names"]}
+        name = arguments["name"]
+        if name == "stuck":
+            self.running = False
+            raise driver.WorkerError("no answer")
+        off = 1.0 if name == "wrong" else 0.0
+        told = {"first_s": self.seconds.get(name, 0.3), "compile_s": 0.5}
+        return told | {"difference": off}
+
+
+def test_slow_lowerings_are_cut_and_wrong_ones_are_not_timed(tmp_path):
+    fake = FakeLowerings(
+        {"a": 0.1, "near": 0.12, "far": 0.2, "hopeless": 3.0, "wrong": 0.01, "lax": 0.1}
+    )
+    cell = lowerings.measure(SMALL[0], "forward", {"lowerings": fake}, tmp_path, None)
+    assert cell["seconds"] == {k: v for k, v in fake.seconds.items() if k != "wrong"}
+    assert cell["once"] == ["hopeless"]
+    assert set(cell["not_timed"]) == {"wrong", "stuck"}
+    turns = [names for do, names in fake.log if do == "turn"]
+    assert ["far" in names for names in turns[:4]] == [True, True, True, False]
+    assert all("near" in names and "hopeless" not in names for names in turns)
+    # The process that was stopped had lost those built before.
+    builds = [name for do, name in fake.log if do == "build"]
+    after = builds[builds.index("stuck") + 1 :]
+    assert after[: builds.index("stuck")] == builds[: builds.index("stuck")]
+    again = lowerings.measure(SMALL[0], "forward", {"lowerings": fake}, tmp_path, cell)
+    assert again is None
+
+
+def test_regret_is_the_chosen_time_over_the_least(tmp_path):
+    w = SMALL[0]
+    case = contraction(w, "forward")
+    chosen = regret.label(case, regret.place(case, False))
+    seconds = {chosen: 0.3, "quicker": 0.2, "onednn": 0.1, "lax": 0.6, "torch": 0.15}
+    cell = {"workload": w.name, "role": "forward", "arguments": w.described()}
+    table = {"cells": [cell | {"seconds": seconds}]}
+    (found,) = regret.regrets(table, onednn=False)
+    assert (found.best, found.ratio) == ("quicker", pytest.approx(1.5))
+    assert found.over("lax") == pytest.approx(2)
+    assert found.over("torch") == pytest.approx(0.5)
+    cell["seconds"] = {"quicker": 0.2}
+    (found,) = regret.regrets({"cells": [cell]}, onednn=False)
+    assert found.ratio == math.inf
