@@ -1,9 +1,9 @@
 """Rewrites the convolutions of lax in a jaxpr as contractions.
 
 A jaxpr stays as it is but for its convolutions, so everything else in it (donation,
-name scopes, rematerialisation, sharding) keeps its meaning.  Jaxprs inside (those of
-jit, scan, while, cond, checkpoint, shard_map) are rewritten in place.  A function with
-derivative rules of its own keeps the rules, and what they compute is rewritten too.
+name scopes, rematerialisation, sharding) keeps its meaning.  Jaxprs inside, of whatever
+equation, are rewritten in place.  A function with derivative rules of its own keeps the
+rules, and what they compute is rewritten too.
 """
 
 from __future__ import annotations
@@ -20,16 +20,12 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
 from jaxconv._adopt.lax import convolve
+from jaxconv._core.calls import LEFT, OBJECT, expanded
 
 # A rewritten jaxpr has to be the same object each time: jit's cache compares it.
 _DONE: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _LOCK = threading.RLock()
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call")
-_CALLS = (
-    *("jit", "pjit", "closed_call", "core_call", "eval_jaxpr"),
-    *("scan", "while", "cond"),
-    *("checkpoint", "remat2", "shard_map"),
-)
 
 
 def rewrite(jaxpr: Any) -> Any:
@@ -80,26 +76,42 @@ def _equations(eqn: JaxprEqn) -> list[JaxprEqn] | None:
     if eqn.primitive is lax.conv_general_dilated_p:
         return _traced(partial(convolve, **eqn.params), eqn)
     name = eqn.primitive.name
-    if name not in (*_CALLS, *_CUSTOM):
+    if name in LEFT:
         return None
+    if name == OBJECT:
+        return _object(eqn)
     params = {key: _rewritten_in(value) for key, value in eqn.params.items()}
     if all(params[key] is value for key, value in eqn.params.items()):
         return None
+    if name == "linear_call":
+        params["transpose_thunk"] = _transposed(eqn.params["transpose_thunk"])
     if name in _CUSTOM:
         wrap = _custom_jvp if name == "custom_jvp_call" else _custom_vjp
-        return _traced(wrap(eqn), eqn)
+        return _traced(wrap(eqn, params["call_jaxpr"]), eqn)
     return [eqn.replace(params=params)]
 
 
 def _rewritten_in(value: Any) -> Any:
     if isinstance(value, (Jaxpr, ClosedJaxpr)):
         return rewrite(value)
-    if isinstance(value, tuple) and any(
-        isinstance(v, (Jaxpr, ClosedJaxpr)) for v in value
-    ):
-        new = tuple(map(_rewritten_in, value))
-        return value if all(map(lambda a, b: a is b, value, new)) else new
+    if isinstance(value, (tuple, list)):
+        parts: Any = value
+        new = list(map(_rewritten_in, parts))
+        if all(map(lambda a, b: a is b, parts, new)):
+            return parts
+        named: Any = getattr(parts, "_make", type(parts))
+        return named(new)
     return value
+
+
+def _transposed(thunk: Callable[[], Any]) -> Callable[[], Any]:
+    """What makes the transpose of a linear call, rewritten when it is asked for."""
+
+    def rewritten_thunk() -> Any:
+        jaxpr, consts = thunk()
+        return rewrite(jaxpr), consts
+
+    return rewritten_thunk
 
 
 def _traced(fn: Callable[..., Any], eqn: JaxprEqn) -> list[JaxprEqn]:
@@ -128,6 +140,25 @@ def _traced(fn: Callable[..., Any], eqn: JaxprEqn) -> list[JaxprEqn]:
 # Functions with derivative rules of their own -----------------------------------------
 
 
+def _object(eqn: JaxprEqn) -> list[JaxprEqn] | None:
+    """An operation whose rules are methods of an object; a linear map needs none."""
+    jaxpr = expanded(eqn)
+    new = rewrite(jaxpr)
+    if new is jaxpr:
+        return None
+    kind: Any = type(eqn.params["_prim"])
+    if _defines(kind, "transpose"):
+        return _traced(jaxpr_as_fun(new), eqn)
+    wrap = _custom_jvp if _defines(kind, "jvp") else _custom_vjp
+    return _traced(wrap(eqn, new), eqn)
+
+
+def _defines(kind: type, method: str) -> bool:
+    """Whether a class has a method of its own, not that of JAX's base class."""
+    owner = next((base for base in kind.__mro__ if method in vars(base)), None)
+    return owner is not None and not owner.__name__.endswith(("HiPrim", "Primitive"))
+
+
 def _alone(eqn: JaxprEqn) -> Callable[..., Any]:
     """An equation as a function of its operands."""
 
@@ -138,10 +169,10 @@ def _alone(eqn: JaxprEqn) -> Callable[..., Any]:
     return fn
 
 
-def _custom_jvp(eqn: JaxprEqn) -> Callable[..., Any]:
+def _custom_jvp(eqn: JaxprEqn, new: Any) -> Callable[..., Any]:
     """The rule, as jax.jvp applies it to the original, rewritten."""
     original = _alone(eqn)
-    fn = jax.custom_jvp(jaxpr_as_fun(rewrite(eqn.params["call_jaxpr"])))
+    fn = jax.custom_jvp(jaxpr_as_fun(new))
 
     def rule(primals: Any, tangents: Any) -> Any:
         def push(primals: Any, tangents: Any) -> Any:
@@ -153,10 +184,10 @@ def _custom_jvp(eqn: JaxprEqn) -> Callable[..., Any]:
     return fn
 
 
-def _custom_vjp(eqn: JaxprEqn) -> Callable[..., Any]:
+def _custom_vjp(eqn: JaxprEqn, new: Any) -> Callable[..., Any]:
     """Both halves of the rule, as jax.vjp applies them to the original, rewritten."""
     original = _alone(eqn)
-    fn = jax.custom_vjp(jaxpr_as_fun(rewrite(eqn.params["call_jaxpr"])))
+    fn = jax.custom_vjp(jaxpr_as_fun(new))
 
     def forward(*operands: Any) -> Any:
         return rewritten(partial(jax.vjp, original), *operands)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import Jaxpr, jaxprs_in_params
 
+from jaxconv._core.calls import inside
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import case_of
 from jaxconv._core.spec import Case, Shape
@@ -28,14 +28,11 @@ def contractions(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Foun
     return list(_walk(closed.jaxpr, 1))
 
 
-def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Found]:
+def _walk(jaxpr: Any, times: int) -> Iterator[Found]:
     for eqn in jaxpr.eqns:
         if eqn.primitive is contract_p:
-            a, b = (cast(Any, v.aval) for v in eqn.invars)
+            a, b = (v.aval for v in eqn.invars)
             case = case_of(a, b, eqn.params["spec"])
             yield Found(case, (a.shape, b.shape), times)
-        inner = times
-        if eqn.primitive.name == "scan":
-            inner *= eqn.params["length"]
-        for child in jaxprs_in_params(eqn.params):
-            yield from _walk(child, inner)
+        for child, repeated in inside(eqn):
+            yield from _walk(getattr(child, "jaxpr", child), times * repeated)

@@ -27,13 +27,6 @@ STEPS = 256  # of a scan that are followed until nothing changes any more
 OPEN_STEPS = 8  # of a while loop, which has to settle
 
 
-def _call(name: str) -> Handler:
-    def handler(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
-        return walk.inside(eqn, eqn.params[name], values)
-
-    return handler
-
-
 def _cond(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     """Each branch; which of them runs depends on all of the index."""
     index, *operands = values
@@ -252,16 +245,7 @@ def _collective(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     ]
 
 
-# Calls, and what each calls its jaxpr.
-CALLS = {
-    **dict.fromkeys(("jit", "pjit", "closed_call", "remat2", "checkpoint"), "jaxpr"),
-    **dict.fromkeys(
-        ("core_call", "core_closed_call", "custom_jvp_call", "custom_vjp_call"),
-        "call_jaxpr",
-    ),
-}
 HANDLERS: dict[str, Handler] = {
-    **{name: _call(jaxpr) for name, jaxpr in CALLS.items()},
     "cond": _cond,
     "scan": _scan,
     "while": _while,

@@ -130,6 +130,8 @@ def _arrays(owner: Any, done: set[int], depth: int) -> Iterator[tuple[Path, Any]
         yield from _of_keras(weights)
         return
     for keys, leaf in _leaves(owner):
+        if inspect.isclass(leaf):  # of arrays, perhaps, but none itself
+            continue
         if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
             yield path_of(keys), leaf
         elif leaf is not owner and callable(leaf):

@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 
 from jaxconv._border import arguments as can
+from jaxconv._core.calls import inner
 from jaxconv._inspect.summary import names
 from jaxconv._inspect.summary import views as _views
 from jaxconv._inspect.summary.collect import collect
@@ -130,8 +130,8 @@ def _summary(
     """
     paths = {id(array): path for path, array in arrays}
     outer = [*closed.consts]
-    inner = [c for c in _inner_consts(closed.jaxpr) if id(c) in paths]
-    consts = list({id(c): c for c in (*outer, *inner)}.values())
+    deeper = [c for c in _inner_consts(closed.jaxpr) if id(c) in paths]
+    consts = list({id(c): c for c in (*outer, *deeper)}.values())
     held = [Source("", -1, jax.typeof(c), paths.pop(id(c), ())) for c in consts]
     unused = sum(a.size for _, a in arrays if id(a) in paths and is_parameter(a))
     walk = Walk(platform, [tuple(s.aval.shape) for s in (*sources, *held)])
@@ -147,10 +147,9 @@ def _summary(
 def _inner_consts(jaxpr: Any) -> Iterator[Any]:
     """The constants of every jaxpr inside of this one."""
     for eqn in jaxpr.eqns:
-        for inner in jaxprs_in_params(eqn.params):
-            yield from _inner_consts(inner)
-        for param in eqn.params.values():
-            yield from getattr(param, "consts", ())
+        for child in inner(eqn.params):
+            yield from getattr(child, "consts", ())
+            yield from _inner_consts(getattr(child, "jaxpr", child))
 
 
 def value(number: int, source: Source) -> Value:

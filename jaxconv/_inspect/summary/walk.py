@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import JaxprEqn, Literal, jaxprs_in_params
+from jax.extend.core import JaxprEqn, Literal
 
+from jaxconv._core.calls import called, inside
 from jaxconv._core.spec import Shape
 from jaxconv._inspect.summary import control as _control
 from jaxconv._inspect.summary import seen as _seen
@@ -84,8 +85,11 @@ class Walk:
 
     def _step(self, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
         handler = _control.HANDLERS.get(eqn.primitive.name)
+        call = called(eqn, values)
         if handler is not None:
             results = handler(self, eqn, values)
+        elif call is not None:
+            results = self.inside(eqn, *call)
         else:
             results = self._apply(eqn, values)
         outs = [getattr(v.aval, "shape", ()) for v in eqn.outvars]
@@ -125,7 +129,8 @@ class Walk:
 
     def unknown(self, eqn: JaxprEqn, seens: Sequence[Seen]) -> Seen:
         """An operation without a rule; the convolutions inside are listed still."""
-        for part, jaxpr in enumerate(jaxprs_in_params(eqn.params)):
+        for part, (jaxpr, _) in enumerate(inside(eqn)):
+            jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
             args = [Value(getattr(v.aval, "shape", ())) for v in jaxpr.invars]
             self.inside(eqn, jaxpr, args, part=part)
         seen = _seen.unknown(seens, eqn.primitive.name)

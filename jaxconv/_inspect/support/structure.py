@@ -15,7 +15,8 @@ import jax
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
-from jaxconv._inspect.summary.control import CALLS, scan_counts
+from jaxconv._core.calls import called
+from jaxconv._inspect.summary.control import scan_counts
 from jaxconv._inspect.support import dependence as _dependence
 
 Mask = np.ndarray
@@ -75,8 +76,9 @@ class Tape:
 
     def _step(self, eqn: JaxprEqn, values: list[Any]) -> list[Any]:
         name = eqn.primitive.name
-        if name in CALLS:
-            return self.run(eqn.params[CALLS[name]], values)
+        call = called(eqn, values)
+        if call is not None:
+            return self.run(*call)
         if not any(isinstance(v, Node) for v in values):
             found = eqn.primitive.bind(*values, **eqn.params)
             return list(found) if eqn.primitive.multiple_results else [found]
