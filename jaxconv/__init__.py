@@ -5,9 +5,11 @@ follows from that.
 """
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from jaxconv._adopt.accelerate import accelerate as accelerate
 from jaxconv._adopt.lax import conv_general_dilated as conv_general_dilated
+from jaxconv._border.hints import absent as _absent
 from jaxconv._deform import deform_aggregate as deform_aggregate
 from jaxconv._deform import deform_attention_sample as deform_attention_sample
 from jaxconv._deform import deform_conv as deform_conv
@@ -40,6 +42,12 @@ from jaxconv._ops.variants import pointwise_conv as pointwise_conv
 from jaxconv._ops.variants import separable_conv as separable_conv
 from jaxconv._plan.emit import register as _register
 from jaxconv._plan.names import lowerings as lowerings
+
+if not _TYPE_CHECKING:  # there an unknown name is an error already
+
+    def __getattr__(name: str) -> object:
+        raise _absent(name, tuple(globals()))
+
 
 __version__ = _version("jaxconv")
 _register()

@@ -134,8 +134,8 @@ PADDING = {
 
 NARROW = {"x": LINE.astype(np.float16), "kernel": KERNEL.astype(np.float16)}
 ARRAYS = {
-    "list": conv_kind("x=", "list", "not an array", "asarray", x=[[1.0, 2.0]]),
-    "bools": conv_kind("x=", "bool", "numbers", ".astype", x=LINE > 0),
+    "list": conv_kind("x is a list, not an array", "asarray(x)", x=[[1.0, 2.0]]),
+    "bools": conv_kind("x is an array of bool", "numbers", "x.astype", x=LINE > 0),
     "kernel type": conv_kind(
         "x is float32", "kernel is float16", "must agree", "kernel.astype(x.dtype)",
         kernel=NARROW["kernel"],
@@ -162,7 +162,7 @@ ARRAYS = {
     "no channels in x": conv("x.shape=(7,)", "1 axes", "1 for space", "Give 3 axes",
     x=draw(7)),
     "bias shape": conv(
-        "bias.shape=(1,)", "exactly shape (4,)", "bias.reshape(4)", bias=draw(1)
+        "bias.shape=(1,)", "exactly shape (4,)", "4 entries", bias=draw(1)
     ),
     "empty space": conv(
         "x.shape=", "0", "size zero", "may be empty", x=draw(2, 3, 0)

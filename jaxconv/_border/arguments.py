@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._border import hints
 from jaxconv._core import geometry as geo
-from jaxconv._core.errors import choice, fail
+from jaxconv._core.errors import choice, fail, shown
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Layout
 
@@ -49,7 +50,7 @@ def layout(value: Any) -> Layout:
 
 def integer(name: str, value: Any, least: int, whole: Any = None) -> int:
     """An int of at least ``least``; an error shows ``whole``, what it is a part of."""
-    got, part = (value, "") if whole is None else (whole, f"{value!r} ")
+    got, part = (value, "") if whole is None else (whole, f"{shown(value)} ")
     if isinstance(value, bool | np.bool_):
         fail(name, got, f"{part}is a bool", "Write an int", TypeError)
     try:
@@ -128,6 +129,8 @@ def _pair(value: Any, entry: Any) -> tuple[int, int]:
 
 def _padding_word(word: str, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
     words = ("valid", "same", "VALID", "SAME", "SAME_LOWER", "causal")
+    if word not in words:
+        hints.padding_word(word)
     choice("padding", word, words)
     spans = [geo.span(*axis) for axis in zip(k, d, strict=True)]
     if word in ("valid", "VALID"):
@@ -166,24 +169,67 @@ def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
 # Arrays -------------------------------------------------------------------------------
 
 
-def array(name: str, value: Any) -> jax.Array:
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        got = type(value).__name__
-        fail(name, got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
-    if not jnp.issubdtype(value.dtype, jnp.number):
-        rule, kind = "does not hold numbers", getattr(value.dtype, "name", value.dtype)
-        fail(name, kind, rule, "Convert it with .astype(...)", TypeError)
+def array(name: str, value: Any, *, bools: bool = False) -> jax.Array:
+    """An array of numbers, or of bools where these are moved and not added up."""
+    if not isinstance(value, jax.Array):
+        _refuse_foreign(name, value)
+    dtype = value.dtype
+    if not (jnp.issubdtype(dtype, jnp.number) or (bools and dtype == np.bool_)):
+        kind = getattr(dtype, "name", dtype)
+        remedy = f"Convert it, for example {name}.astype(jax.numpy.float32)"
+        raise TypeError(f"{name} is an array of {kind}, not of numbers. {remedy}.")
     return value if isinstance(value, jax.Array) else jnp.asarray(value)
+
+
+FOREIGN = {  # tensors of other libraries, by the first part of their module
+    "torch": "jax.numpy.asarray({}.detach().cpu().numpy())",
+    "tensorflow": "jax.numpy.asarray({}.numpy())",
+    "mlx": "jax.numpy.asarray(numpy.array({}))",
+    "cupy": "jax.dlpack.from_dlpack({})",
+}
+
+
+def _refuse_foreign(name: str, value: Any) -> None:
+    kind = type(value)
+    for parent in kind.__mro__:
+        library = parent.__module__.partition(".")[0]
+        if library in FOREIGN:
+            written = FOREIGN[library].format(name)
+            rule = f"{name} is a {library}.{kind.__name__}, not an array of JAX"
+            raise TypeError(f"{rule}. Write {written}.")
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        not_an_array(name, value)
+
+
+def not_an_array(name: str, value: Any, what: str = "not an array") -> NoReturn:
+    remedy = f"Write jax.numpy.asarray({name})"
+    if name == "bias" and isinstance(value, int | str | tuple):
+        option = "padding" if isinstance(value, str) else "stride"
+        remedy = f"Options go by name, for example {option}={value!r}"
+    raise TypeError(f"{name} is {a_kind(value)}, {what}. {remedy}.")
+
+
+def a_kind(value: Any) -> str:
+    """The type of a value with its article, or None."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def same_dtype(**arrays: jax.Array | None) -> None:
     (first, one), *rest = [(k, v) for k, v in arrays.items() if v is not None]
     for name, other in rest:
         if other.dtype != one.dtype:
+            with jax.numpy_dtype_promotion("standard"):  # strict knows no common type
+                wide = jnp.promote_types(one.dtype, other.dtype)
+            change, keep = (first, name) if wide == other.dtype else (name, first)
+            remedy = f"Convert one, for example {change}.astype({keep}.dtype)"
+            if wide not in (one.dtype, other.dtype):
+                remedy = f"Convert both, for example with .astype(jax.numpy.{wide})"
             raise TypeError(
                 f"{first} is {one.dtype.name} and {name} is {other.dtype.name}: "
-                "operands must agree. Convert one, for example "
-                f"{name}.astype({first}.dtype)."
+                f"operands must agree. {remedy}."
             )
 
 
@@ -259,16 +305,33 @@ def _one_precision(value: Any, entry: Any) -> lax.Precision:
 
 def shape(name: str, value: Any) -> Ints:
     """A shape that came as an argument."""
+    if hasattr(value, "shape") and np.ndim(value) != 1:
+        fail(name, value, "is an array, not a shape", "Write its .shape", TypeError)
     if not is_sequence(value):
         fail(name, value, "is not a shape", "Write a tuple of ints", TypeError)
     return tuple(integer(name, size, 0, value) for size in value)
+
+
+def specs(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Arguments of a function that is only traced; a bare tuple of ints is a shape."""
+    return tuple(_spec(v) if type(v) is tuple else v for v in args)
+
+
+def _spec(value: tuple[Any, ...]) -> Any:
+    if len(value) < 2 or any(type(size) is not int or size < 0 for size in value):
+        return value
+    return jax.ShapeDtypeStruct(value, np.float32)
 
 
 def spatial_rank(kernel: Sequence[int], name: str = "kernel.shape") -> int:
     """How many axes of a kernel's shape are space."""
     if len(kernel) < 3:
         rule = f"has {len(kernel)} axes, but two are for channels, the others for space"
-        fail(name, tuple(kernel), rule, "Add the missing axes")
+        remedy = "Add the missing axes"
+        if name == "kernel.shape" and len(kernel) > 0:
+            remedy += ", for one channel in and out kernel[None, None], or with layout="
+            remedy += '"channels_last" kernel[..., None, None]'
+        fail(name, tuple(kernel), rule, remedy)
     return len(kernel) - 2
 
 
@@ -276,6 +339,11 @@ def has_batch(x: Sequence[int], ndim: int, name: str = "x.shape") -> bool:
     if len(x) not in (ndim + 1, ndim + 2):
         rule = f"has {len(x)} axes, but the kernel has {ndim} for space"
         remedy = f"Give {ndim + 2} axes, or {ndim + 1} without the batch axis"
+        if len(x) == ndim and name == "x.shape":
+            remedy += ": x[None] is one channel, channels last x[..., None]"
+        if len(x) > ndim + 2:
+            axes = len(x) - 2
+            remedy += f"; a kernel for {axes} axes of space has {len(x)} axes itself"
         fail(name, tuple(x), rule, remedy)
     return len(x) == ndim + 2
 
@@ -283,7 +351,10 @@ def has_batch(x: Sequence[int], ndim: int, name: str = "x.shape") -> bool:
 def bias_shape(bias: jax.Array | None, channels: int) -> None:
     if bias is not None and bias.shape != (channels,):
         rule = f"must have exactly shape ({channels},), one entry per output channel"
-        fail("bias.shape", bias.shape, rule, f"Write bias.reshape({channels})")
+        remedy = f"Give it {channels} entries, or the kernel as many outputs"
+        if bias.size == channels:
+            remedy = f"Write bias.reshape({channels})"
+        fail("bias.shape", bias.shape, rule, remedy)
 
 
 def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxconv._border import arguments as can
-from jaxconv._border import limits
+from jaxconv._border import hints, limits
 from jaxconv._border.arguments import Pairs
 from jaxconv._border.implementation import admit
 from jaxconv._border.windows import Windows
@@ -116,10 +116,25 @@ def _setup(
     """`read_setup`, remembered: outside jit it would cost as much as the call."""
     try:
         return _remembered(role, x, kernel, dtype, Options(options))
+    except ValueError as error:
+        if _fits(role, kernel, x, dtype, options):
+            raise hints.exchanged(error) from None
+        raise
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
         return read_setup(role, x, kernel, dtype, **options).within_limits()
+
+
+def _fits(
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
+) -> bool:
+    """Whether image and kernel of these shapes, of equal rank, would be accepted."""
+    try:
+        read_setup(role, x, kernel, dtype, **options).within_limits()
+    except (ValueError, TypeError):
+        return False
+    return len(x) == len(kernel)
 
 
 @functools.lru_cache(maxsize=4096)

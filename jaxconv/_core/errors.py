@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+MOST = 8  # numbers of a vector, or arrays of a list, that are shown
+LONGEST = 160  # characters of a value
+
 
 def fail(
     name: str, got: Any, rule: str, remedy: str, error: type[Exception] = ValueError
 ) -> NoReturn:
-    raise error(f"{name}={got!r}: {rule}. {remedy}.")
+    raise error(f"{name}={shown(got)}: {rule}. {remedy}.")
+
+
+def shown(value: Any) -> str:
+    """A value as it came, but an array as its type and shape, and nothing endless."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        shape: list[Any] = list(value.shape)
+        if len(shape) > 1 or any(size > MOST for size in shape):
+            return f"<array {getattr(value.dtype, 'name', value.dtype)}{shape}>"
+    if type(value) in (tuple, list) and any(hasattr(v, "shape") for v in value):
+        inside = ", ".join(map(shown, value[:MOST]))
+        return f"<{type(value).__name__} of {len(value)}: {inside}>"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
 
 
 def choice(name: str, value: Any, options: Sequence[str]) -> Any:

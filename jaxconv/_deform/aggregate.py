@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints
 from jaxconv._core.spec import Layout
@@ -21,6 +22,7 @@ from jaxconv._deform.form import sample
 from jaxconv._deform.frame import Frame
 
 
+@explained
 def deform_aggregate(
     x: ArrayLike,
     offset: ArrayLike,

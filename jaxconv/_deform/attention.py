@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border.hints import explained
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._deform import read
@@ -18,6 +19,7 @@ from jaxconv._deform.aggregate import sum_terms
 from jaxconv._deform.frame import Frame
 
 
+@explained
 def deform_attention_sample(
     values: ArrayLike,
     spatial_shapes: Sequence[Sequence[int]],
@@ -96,9 +98,9 @@ def deform_attention_sample(
 def _levels(spatial_shapes: Any) -> list[Ints]:
     name = "spatial_shapes"
     if isinstance(spatial_shapes, jax.Array) or not can.is_sequence(spatial_shapes):
-        got = type(spatial_shapes).__name__
-        rule = "is not a sequence of known sizes"
-        can.fail(name, got, rule, "Write a tuple of tuples of ints", TypeError)
+        rule = f"is {can.a_kind(spatial_shapes)}, not a sequence of known sizes"
+        remedy = "Write a tuple of tuples of ints"
+        can.fail(name, spatial_shapes, rule, remedy, TypeError)
     levels = [can.shape(name, level) for level in spatial_shapes]
     if (
         not levels

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Layout
@@ -16,6 +17,7 @@ from jaxconv._deform import read
 from jaxconv._deform.read import Options
 
 
+@explained
 def deform_conv(
     x: ArrayLike,
     offset: ArrayLike,

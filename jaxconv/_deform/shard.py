@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints
 from jaxconv._deform import read
@@ -21,6 +22,7 @@ from jaxconv._deform.read import Options
 from jaxconv._ops.halo import check_cut, with_halo
 
 
+@explained
 def deform_conv_shard(
     x: ArrayLike,
     offset: ArrayLike,

@@ -36,7 +36,8 @@ def explain(
 
     Args:
       fn: any traceable function: `jaxconv.conv` itself, a model, a gradient.
-      args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.
+      args: arrays, or `jax.ShapeDtypeStruct`, or trees of them; a tuple of ints is the
+        shape of a float32 array.
       platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; by default the one JAX uses here.
       kwargs: static options, passed on as they are.
 
@@ -59,7 +60,7 @@ def explain(
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6, 14 and 15.
     """
     where = Place.here(can.platform(platform))
-    found = contractions(can.function("fn", fn), *args, **kwargs)
+    found = contractions(can.function("fn", fn), *can.specs(args), **kwargs)
     if not found:
         return "no convolutions of jaxconv's"
     return "\n".join(_describe(i, f, where) for i, f in enumerate(found, start=1))

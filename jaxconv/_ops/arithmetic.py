@@ -12,11 +12,13 @@ from jax.typing import DTypeLike
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import Setup, read_setup
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Ints, span
 from jaxconv._ops.halo import halo
 
 
+@explained
 def conv_output_size(
     input_size: IntLike,
     kernel_size: IntLike,
@@ -58,6 +60,7 @@ def conv_output_size(
     return _like(geometry.output, input_size, kernel_size)
 
 
+@explained
 def conv_transpose_output_size(
     input_size: IntLike,
     kernel_size: IntLike,
@@ -110,6 +113,7 @@ class ReceptiveField(NamedTuple):
     start: int
 
 
+@explained
 def receptive_field(layers: Sequence[Mapping[str, int]]) -> ReceptiveField:
     r"""The receptive field of a stack of convolutions or poolings, along one axis.
 
@@ -188,6 +192,7 @@ class Cost(NamedTuple):
     halo_bytes: int = 0
 
 
+@explained
 def cost(
     x_shape: Sequence[int],
     kernel_shape: Sequence[int],

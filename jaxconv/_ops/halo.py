@@ -12,6 +12,7 @@ from jax import lax
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Axis, Ints
 
@@ -36,6 +37,7 @@ class Halo(NamedTuple):
     output: Ints
 
 
+@explained
 def halo(
     input_size: IntLike,
     kernel_size: IntLike,
@@ -151,6 +153,7 @@ def check_cut(axis: Axis, shards: int, number: int) -> None:
         can.fail("shards", shards, rule, "Choose a divisor, or pad the image")
 
 
+@explained
 def exchange_halo(
     x: jax.Array,
     low: int,

@@ -15,6 +15,7 @@ from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import MODES, Setup, read_setup
+from jaxconv._border.hints import explained
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Shape
 from jaxconv._lowerings.by_hand.matrix import axis_reads, entries
@@ -53,6 +54,7 @@ def conv_matrix(
 ) -> jax.Array | BCOO: ...
 
 
+@explained
 def conv_matrix(
     kernel: ArrayLike,
     input_shape: Sequence[int],

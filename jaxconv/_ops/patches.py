@@ -13,11 +13,13 @@ from jax.typing import ArrayLike
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints, read_extent
 from jaxconv._lowerings.base import frame
 
 
+@explained
 def unfold(
     x: ArrayLike,
     kernel_size: IntLike,
@@ -86,6 +88,7 @@ def unfold(
     return out if has_batch else out[0]
 
 
+@explained
 def fold(
     u: ArrayLike,
     output_size: IntLike,

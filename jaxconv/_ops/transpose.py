@@ -9,8 +9,10 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import Setup, read_call
+from jaxconv._border.hints import explained
 
 
+@explained
 def conv_transpose(
     x: ArrayLike,
     kernel: ArrayLike,

@@ -9,10 +9,12 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.hints import explained
 from jaxconv._core.spec import Layout, Shape
 from jaxconv._ops.conv import conv
 
 
+@explained
 def depthwise_conv(
     x: ArrayLike,
     kernel: ArrayLike,
@@ -78,6 +80,7 @@ def depthwise_conv(
     )
 
 
+@explained
 def pointwise_conv(
     x: ArrayLike,
     kernel: ArrayLike,
@@ -136,6 +139,7 @@ def pointwise_conv(
     )
 
 
+@explained
 def separable_conv(
     x: ArrayLike,
     depthwise_kernel: ArrayLike,

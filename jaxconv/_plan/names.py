@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from jaxconv._core.errors import choice
+from typing import Any
+
+from jaxconv._core.errors import choice, fail
 from jaxconv._core.spec import OPERANDS, Case, Role
 from jaxconv._lowerings import LOWERINGS
+
+_FUNCTIONS = {"conv": "output", "conv_transpose": "input"}
 
 
 def lowerings(role: Role) -> tuple[str, ...]:
@@ -29,6 +33,10 @@ def lowerings(role: Role) -> tuple[str, ...]:
 
     Source: the lowering modules themselves.
     """
+    word: Any = role
+    if isinstance(word, str) and word in _FUNCTIONS:
+        meant = _FUNCTIONS[word]
+        fail("role", role, "is a function and no role", f"Write {meant!r}, its role")
     choice("role", role, tuple(OPERANDS))
     return tuple(name for name, lowering in LOWERINGS.items() if role in lowering.roles)
 

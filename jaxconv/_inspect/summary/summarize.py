@@ -52,8 +52,9 @@ def summarize(
 
     Args:
       fn: the function.
-      args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.  Leaves that are
-        neither arrays nor numbers stay as they are.
+      args: arrays, or `jax.ShapeDtypeStruct`, or trees of them; a tuple of ints, such
+        as (1, 3, 224, 224), is the shape of a float32 array.  Leaves that are neither
+        arrays nor numbers stay as they are.
       platform: for which the lowering is named: "cpu", "gpu", "cuda", "rocm" or
         "tpu"; by default the one JAX uses here.
       kwargs: static options, passed on as they are.
@@ -81,6 +82,7 @@ def summarize(
     networks", Distill 2019; claims 0.08 and 4.02.
     """
     can.function("fn", fn)
+    args = can.specs(args)
     leaves, tree = jax.tree_util.tree_flatten_with_path(args)
     traced = [i for i, (_, leaf) in enumerate(leaves) if _is_traceable(leaf)]
 

@@ -70,8 +70,7 @@ def input_support(
     can.function("fn", fn)
     can.choice("method", method, ("structure", "gradient"))
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        got = type(x).__name__
-        can.fail("x", got, "is not an array", "Write jax.numpy.asarray(...)", TypeError)
+        can.not_an_array("x", x)
     result = jax.eval_shape(fn, x)
     if not hasattr(result, "shape"):
         rule = "returns something else than one array"
