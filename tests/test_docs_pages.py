@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import pytest
 
-from jaxconv import viz
 from jaxconv._cli.arguments import parser
-from jaxconv.viz import gallery
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -49,27 +46,19 @@ WITH_CODE = [name for name in PAGES if blocks(name, "python", "pycon")]
 
 
 def test_pages_with_code_are_found() -> None:
-    assert {"docs/conventions.md", "docs/gallery/index.md", *ELSEWHERE} <= set(
-        WITH_CODE
-    )
+    assert {"docs/conventions.md", *ELSEWHERE} <= set(WITH_CODE)
 
 
 @pytest.mark.parametrize("name", [v for v in WITH_CODE if v not in ELSEWHERE])
 def test_code_runs_and_prints_what_it_says(name: str) -> None:
     """In one namespace a page, and with JAX's own settings, as a reader has them."""
-    scope = gallery_scope() if name == "docs/gallery/index.md" else {}
+    scope: dict[str, Any] = {}
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         for code, said in blocks(name, "python", "pycon"):
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 exec(compile(code, name, "exec"), scope)
             assert out.getvalue() == said, code
-
-
-def gallery_scope() -> dict[str, Any]:
-    """What the gallery's opening lines say is there."""
-    ramp = np.linspace(0, 1, gallery.SIDE**2).reshape(gallery.SIDE, -1)
-    return {"viz": viz, "np": np, "photo": ramp, "offset": gallery._offset()}
 
 
 # Commands -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from jaxconv import viz
 from jaxconv.viz import _deform, _overlap, _theme, _zero_insertion, gallery
 from jaxconv.viz._marks import LEAST_TEXT, WIDTH, Box, Cell, Dot, Text, words_in
 from jaxconv.viz._operands import convolve, scatter
-from jaxconv.viz._scene import Scene, caption, head
+from jaxconv.viz._scene import Scene, captions, head, over, under
 from jaxconv.viz._setting import Setting, read_setting
 
 NONE = {
@@ -192,7 +192,13 @@ def test_channels_read_their_group_only() -> None:
     reads = np.asarray(jacobian).reshape(6, 4) != 0
     scene = viz.channels(4, 6, groups=2, kernel=1)
     for out, frame in enumerate(scene.frames):
-        lit = {int(cell.text) for cell in cells(frame.marks, "input-lit")}
+        numbered = [cell for cell in cells(frame.marks, "input-lit") if cell.text]
+        lit = {int(cell.text) for cell in numbered}
+        maps = [c for c in cells(frame.marks, "input", "input-lit") if not c.text]
+        assert [c.role for c in maps[::-1]] == [  # the first map is drawn last
+            "input-lit" if channel in lit else "input" for channel in range(4)
+        ]
+        assert len(cells(frame.marks, "kernel-lit")) == len(lit)
         assert lit == set(np.flatnonzero(reads[out]).tolist())
     assert "(6, 2, 1): 12 weights, without groups 24" in scene.subtitle
     turned = viz.channels(4, 6, groups=2, transposed=True)
@@ -237,7 +243,7 @@ def test_receptive_fields_are_as_large_as_the_gradient_reaches(rng) -> None:
         return jaxconv.conv(y, jnp.ones((1, 1, 3)), dilation=2)
 
     reads = np.asarray(jax.jacobian(net)(jnp.ones((1, 40))))[0, :, 0]
-    box = [m for m in scene.frames[1].marks if isinstance(m, Box)][-1]
+    box = next(m for m in scene.frames[1].marks if isinstance(m, Box))
     start = round((box.x - photo.x) / photo.width * 40)
     stop = start + round(box.width / photo.width * 40)
     seen = [tuple(np.flatnonzero(row)[[0, -1]]) for row in reads]
@@ -334,9 +340,10 @@ def test_transposed_pictures_do_not_swap_input_and_output(name: str) -> None:
     channels = sum(found.options.get("channels", (0,))[-1:])
     assert len(cells(scene.base, "output")) == views * result.size + channels
     labels = [m.text for m in scene.base if isinstance(m, Text)]
-    sizes = "×".join(map(str, x)), "×".join(map(str, result.shape[1:]))
+    sizes = ["×".join(map(str, size)) for size in (x, kernel, result.shape[1:])]
     assert labels[0].startswith(f"input {sizes[0]}")
-    assert labels[1] == f"output {sizes[1]}"
+    assert labels[1].split()[-1] == sizes[1]
+    assert labels[2] == f"output {sizes[2]}"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -369,8 +376,8 @@ def test_every_text_of_the_gallery_fits_and_can_be_read() -> None:
     path = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
     sized = {n: font.truetype(path, 10 * n) for n in (12, 15)}
     for name, scene in scenes():
-        captions = [caption(scene, frame) for frame in scene.frames]
-        marks = [*head(scene), *scene.base, *captions]
+        said = itertools.chain(*(captions(scene, f) for f in scene.frames))
+        marks = [*head(scene), *scene.base, *said]
         marks += itertools.chain(*(frame.marks for frame in scene.frames))
         for mark in {m for m in marks if isinstance(m, Text)}:
             assert mark.size >= 12
@@ -384,6 +391,56 @@ def test_every_text_of_the_gallery_fits_and_can_be_read() -> None:
                 assert sized[12].getlength(word) / 120 * size <= cell.size, (name, cell)
             assert cell.x >= 0
             assert cell.x + cell.size <= WIDTH
+
+
+def test_lines_between_grids_cross_no_number() -> None:
+    """They lie behind the cells, and in a row of grids below every label."""
+    x, w = np.arange(16).reshape(4, 4), np.arange(9).reshape(3, 3)
+    for scene in (viz.conv(x, w), viz.conv_transpose(x, w, stride=2)):
+        labels = [mark.y for mark in scene.base if isinstance(mark, Text)]
+        for frame in scene.frames:
+            assert len(under(frame)) == 2
+            assert len(under(frame)) + len(over(frame)) == len(frame.marks)
+            for line in under(frame):
+                assert min(line.y1, line.y2) >= max(labels)
+
+
+def test_labels_of_layers_stand_beside_the_photo(rng: np.random.Generator) -> None:
+    layers = [{"kernel": 3, "stride": 1 + n % 2} for n in range(9)]
+    scene = viz.receptive(rng.random((64, 64)), layers)
+    (photo,) = scene.base
+    tags = cells(scene.frames[-1].marks, *(f"layer-{n}" for n in range(6)))
+    assert sorted(int(tag.text) for tag in tags) == list(range(1, 10))
+    assert all(tag.x > photo.x + photo.width for tag in tags)
+    heights = [tag.y for tag in sorted(tags, key=lambda tag: int(tag.text))]
+    gaps = -np.diff(heights)
+    assert np.all(gaps >= tags[0].size * 0.75)
+
+
+def test_large_matrices_show_their_bands() -> None:
+    """Every weight lies in one of the marks, and nothing else does."""
+    scene = viz.matrix((9, 11), (3, 2), stride=2)
+    dense = np.asarray(
+        jaxconv.conv_matrix(jnp.ones((1, 1, 3, 2)), (1, 9, 11), stride=2)
+    )
+    (whole,) = [m for m in scene.base if isinstance(m, Box) and m.role == "zero"]
+    scale = whole.width / dense.shape[1]
+    found = np.zeros(dense.shape, int)
+    for mark in scene.base:
+        if isinstance(mark, Box) and mark.role == "kernel-fine":
+            row = round((mark.y - whole.y) / scale)
+            first = round((mark.x - whole.x) / scale)
+            found[row, first : first + round(mark.width / scale)] += 1
+    np.testing.assert_array_equal(found, dense != 0)
+
+
+def test_sums_of_nine_terms_are_written_out(rng: np.random.Generator) -> None:
+    x, w = rng.integers(0, 9, (4, 5)), rng.integers(-3, 9, (3, 3))
+    for frame in viz.conv(x, w).frames:
+        name, written, total = frame.caption.split(" = ")
+        assert written.count("·") == 9
+        assert name.startswith("output[")
+        assert eval(written.replace("·", "*")) == int(total)
 
 
 def rgb(colour: str) -> np.ndarray:
@@ -472,6 +529,11 @@ def test_roles_can_be_told_apart_by_the_colour_blind(theme: str, sight: str) -> 
         (lambda: viz.conv((3, 3, 3), 2), "input=.*sizes on one or two axes"),
         (lambda: viz.conv(np.ones(3), 2), "kernel=2: is a size, but the other"),
         (lambda: viz.conv(300, 3), "columns=300: are more than can be seen"),
+        (lambda: viz.matrix((40, 40), 3), "makes a matrix of 2310400 entries"),
+        (
+            lambda: viz.conv(5, 3).save("a.gif", moving=True),
+            "moving=True: is for .svg, and the path ends in .gif",
+        ),
         (lambda: viz.conv(5, 3, groups=2), "groups=2: splits channels, and none"),
         (
             lambda: viz.conv(5, 3, groups=2, channels=(3, 4)),

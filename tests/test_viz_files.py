@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import html
 import re
 import xml.etree.ElementTree as ET
 import zlib
@@ -14,7 +16,7 @@ import pytest
 from jaxconv import viz
 from jaxconv.viz import _png, _raster, gallery
 from jaxconv.viz._marks import WIDTH, Cell
-from jaxconv.viz._scene import head_height
+from jaxconv.viz._scene import MOST_FRAMES, head_height, sampled
 from jaxconv.viz._theme import STYLES
 
 Image = pytest.importorskip("PIL.Image", reason="GIF and PNG need pillow")
@@ -41,8 +43,8 @@ def test_the_committed_picture_is_the_one_that_is_built(
     name: str, photo: np.ndarray
 ) -> None:
     path = FOLDER / f"{name}.svg"
-    built, committed = ENTRIES[name].scene(photo).svg(), path.read_text("utf-8")
-    assert len(committed.encode()) < 60_000
+    built, committed = ENTRIES[name].svg(photo), path.read_text("utf-8")
+    assert len(committed.encode()) < 80_000
     ET.fromstring(committed)
     pictures = [re.findall(r"base64,([^\"]+)", text) for text in (built, committed)]
     for one, other in zip(*pictures, strict=True):  # JPEG decoders may differ a little
@@ -59,7 +61,8 @@ def test_the_folder_has_what_the_table_has_and_the_page_shows_it_all() -> None:
     assert {p.stem for p in FOLDER.glob("*.svg")} == set(ENTRIES)
     page = (FOLDER / "index.md").read_text("utf-8")
     assert page == gallery.index()
-    assert set(re.findall(r"\]\(([\w-]+)\.svg\)", page)) == set(ENTRIES)
+    shown = re.findall(r'src="([\w-]+)\.svg"', page)
+    assert sorted(shown) == sorted(ENTRIES)  # each once
 
 
 def test_every_relationship_of_the_paper_is_there_with_its_sizes() -> None:
@@ -87,9 +90,12 @@ def test_the_notes_have_four_convs_and_what_undoes_them() -> None:
 
 
 def test_calls_on_the_page_make_the_pictures(photo: np.ndarray) -> None:
-    for name in ("relationship-14", "claim-3-04", "receptive-field", "circular-1d"):
-        scene = eval(ENTRIES[name].call, {"viz": viz, "np": np, "photo": photo})
-        assert scene.svg() == ENTRIES[name].scene(photo).svg()
+    page = (FOLDER / "index.md").read_text("utf-8")
+    calls = map(html.unescape, re.findall(r"<code>(.*?)</code></td>", page))
+    scope = {"viz": viz, "np": np, "photo": photo, "offset": gallery._offset()}
+    shown = re.findall(r'src="([\w-]+)\.svg"', page)
+    for name, call in zip(shown, calls, strict=True):
+        assert eval(call, scope) == ENTRIES[name].scene(photo)
 
 
 # SVG and HTML -------------------------------------------------------------------------
@@ -117,7 +123,7 @@ def test_themes_have_their_colours(theme: str) -> None:
 
 def test_every_class_in_an_svg_has_a_rule(photo: np.ndarray) -> None:
     for entry in ENTRIES.values():
-        text = entry.scene(photo).svg()
+        text = entry.svg(photo)
         used = set(re.findall(r'class="([\w-]+)"', text))
         assert used <= set(re.findall(r"^\.([\w-]+)\{", text, re.MULTILINE))
 
@@ -127,7 +133,7 @@ def test_html_plays_by_itself() -> None:
     text = scene._repr_html_()
     assert text == scene.html()
     assert text.count("data-frame=") == 3 + 0 * len(scene.frames)
-    assert text.count("display:none") == 2
+    assert text.count("display:none") == 4  # two frames, and the lines behind cells
     for word in ("back", "play", "on"):
         assert f'data-do="{word}"' in text
     assert 'type="range" min="0" max="2"' in text
@@ -135,7 +141,50 @@ def test_html_plays_by_itself() -> None:
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     rules = re.findall(r"^\S*\.[\w-]+ ?\.?[\w-]*\{", text, re.MULTILINE)
     assert rules
-    assert all(rule.startswith(".jaxconv-auto ") for rule in rules)
+    assert all(rule.startswith(".jaxconv-") for rule in rules)
+
+
+def at(text: str, index: int, count: int) -> list[str]:
+    """A moving SVG as it stands at a frame: what is hidden then left out."""
+    root = ET.fromstring(text)
+    for parent in root.iter():
+        for group in list(parent):
+            name = group.get("class", "")
+            if found := re.fullmatch(r"s(\d+)-(\d+)", name):
+                start, stop = map(int, found.groups())
+                assert f"@keyframes {name}{{" in text
+                assert (f".{name}{{visibility:hidden}}" in text) == (stop != count)
+                if not start <= index < stop:
+                    parent.remove(group)
+    return sorted(
+        f"{part.tag}{sorted(part.attrib.items())}{part.text}"
+        for part in root.iter()
+        if part.get("class") not in (None, "page") and part.tag != f"{SVG}g"
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "stacks", "sums"])
+def test_a_moving_svg_shows_every_frame_in_its_time(name: str) -> None:
+    """At each moment as many marks as the frame has, the cells with its numbers."""
+    scene = {
+        "plain": viz.conv((4, 5), (3, 2), stride=(1, 2)),
+        "stacks": viz.channels(6, 4, groups=2),
+        "sums": viz.conv_transpose(np.arange(4).reshape(2, 2), np.ones((2, 3), int)),
+    }[name]
+    text, count = scene.svg(moving=True), len(scene.frames)
+    for index in range(count):
+        still = dataclasses.replace(scene, still=(index,)).svg()
+        assert at(text, index, count) == at(still, index, count)
+    assert "prefers-reduced-motion:no-preference" in text
+
+
+def test_long_animations_are_sampled() -> None:
+    scene = sampled(viz.conv((15, 14), 3))
+    whole = viz.conv((15, 14), 3)
+    assert len(whole.frames) == 13 * 12
+    assert len(scene.frames) == MOST_FRAMES
+    assert scene.frames[0] == whole.frames[0]
+    assert scene.frames[-1] == whole.frames[-1]
 
 
 # GIF and PNG --------------------------------------------------------------------------

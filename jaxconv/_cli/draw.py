@@ -13,7 +13,7 @@ from jaxconv import viz
 from jaxconv._cli import images, options
 from jaxconv._cli.errors import UserError
 from jaxconv._cli.options import given
-from jaxconv.viz._scene import SUFFIXES, THEMES, Scene
+from jaxconv.viz._scene import MOST_FRAMES, SUFFIXES, THEMES, Scene
 
 WINDOWS = ("stride", "padding", "dilation")
 BEYOND = ("output_padding", "output_size")
@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"-o {out}: end it in {', '.join(SUFFIXES)}")
     try:
         scene = arguments.scene(arguments)
-        scene.save(out, theme=arguments.theme)
+        _say_what_takes_long(scene, out)
+        scene.save(out, theme=arguments.theme, moving=arguments.moving)
     except (ValueError, TypeError, ImportError) as error:
         raise UserError(str(error)) from None
     except OSError as error:
@@ -35,6 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"-o {out}: {why}; write a path that can be written") from None
     print(f"Wrote {out}: {scene.title}, {scene.subtitle}")
     return 0
+
+
+def _say_what_takes_long(scene: Scene, out: Path) -> None:
+    count = len(scene.frames)
+    if out.suffix.lower() == ".gif" and count > MOST_FRAMES // 2:
+        some = f"{MOST_FRAMES} of {count}" if count > MOST_FRAMES else str(count)
+        print(f"Drawing {some} frames ...", flush=True)
 
 
 def add_subjects(command: argparse.ArgumentParser, parser: type[Any]) -> None:
@@ -53,6 +61,8 @@ def add_subjects(command: argparse.ArgumentParser, parser: type[Any]) -> None:
             help="what to write: .gif, .svg, .html or .png",
         )
         subject.add_argument("--theme", choices=THEMES, help="colours")
+        words = "an .svg that plays by itself"
+        subject.add_argument("--moving", action="store_true", help=words)
         subject.set_defaults(run=run, scene=scene)
 
 

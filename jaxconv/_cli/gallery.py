@@ -22,7 +22,11 @@ def run(svg: Path | None, gif: Path | None) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for entry in gallery.entries():
-                path = entry.scene(photo).save(folder / f"{entry.name}{suffix}")
+                path = folder / f"{entry.name}{suffix}"
+                if suffix == ".gif":
+                    entry.scene(photo).save(path)
+                else:
+                    path.write_text(entry.svg(photo), encoding="utf-8", newline="\n")
                 print(f"Wrote {path}", flush=True)
             if suffix == ".svg":
                 index = folder / "index.md"

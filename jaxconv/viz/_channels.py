@@ -12,8 +12,9 @@ from jaxconv.viz._layout import CELL, LEAST_CELL
 from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Line, Mark, Text
 from jaxconv.viz._scene import Frame, Scene, stack
 from jaxconv.viz._setting import times
+from jaxconv.viz._stacks import HEIGHT, Stacks
 
-TOP, BOTTOM = 30.0, 136.0  # of the two rows of channels
+TOP, BOTTOM = HEIGHT + 34.0, HEIGHT + 130.0  # of the two rows of channels
 BETWEEN = 0.6  # cells between groups
 
 
@@ -29,8 +30,9 @@ def channels(
 
     .. math:: y_o = \sum_{c \,\in\, \mathrm{group}(o)} w_{o,c} * x_c
 
-    Two rows of channels and a line for every kernel slice, one frame for each output.
-    With groups there are no lines between groups; depthwise there is one for each.
+    Above, the maps as stacks; below, two rows of channels and a line for every kernel
+    slice, one frame for each output.  With groups there are no lines between groups;
+    depthwise there is one for each.
 
     Args:
       inputs, outputs: numbers of channels, both multiples of groups.
@@ -131,12 +133,17 @@ class _Channels(NamedTuple):
         height = BOTTOM + below[0][2] + 26
         words = Text(MARGIN, TOP - 13, f"{self.inputs} input channels")
         more = Text(MARGIN, height - 3, f"{self.outputs} output channels")
-        base: tuple[Mark, ...] = (words, more, *links, *inputs, *outputs)
+        base: tuple[Mark, ...] = (*self._stacks.labels, words, more, *links)
+        base += (*inputs, *outputs)
         base += (*self._brackets(inputs), *self._brackets(outputs))
         frames = tuple(self._frame(inputs, outputs, o) for o in range(self.outputs))
         title = f"channels: {self.inputs} to {self.outputs}{self.kind}"
         still = (min(1, self.outputs - 1),)
         return Scene(title, self._weights(), (), height, base, frames, still)
+
+    @property
+    def _stacks(self) -> Stacks:
+        return Stacks(self.inputs, self.inputs // self.groups, self.outputs)
 
     def _weights(self) -> str:
         shape, dense = self.kernel, self.outputs * self.inputs * math.prod(self.window)
@@ -170,7 +177,8 @@ class _Channels(NamedTuple):
 
     def _frame(self, inputs: list[Cell], outputs: list[Cell], out: int) -> Frame:
         read = self.read(out)
-        marks: list[Mark] = [_link(inputs[c], outputs[out], "arrow") for c in read]
+        marks: list[Mark] = self._stacks.marks(read, out)
+        marks += [_link(inputs[c], outputs[out], "arrow") for c in read]
         marks += [inputs[c]._replace(role="input-lit") for c in read]
         marks.append(outputs[out]._replace(role="output-lit"))
         which = f"channel{'s' * (len(read) > 1)} {read[0]}"

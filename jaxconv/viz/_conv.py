@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv.viz import _kernel
 from jaxconv.viz._channels import with_channels
 from jaxconv.viz._layout import Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark
@@ -77,7 +78,8 @@ def conv(
         dilation=dilation,
         padding_mode=padding_mode,
     )
-    page = arrange(_padded(setting), _result(setting), flat=setting.ndim == 1)
+    panels = _padded(setting), _kernel.panel(setting), _result(setting)
+    page = arrange(*panels, flat=setting.ndim == 1)
     y = None
     if given.x is not None and given.w is not None:
         y = convolve(setting, given.x, given.w)
@@ -86,9 +88,9 @@ def conv(
         for index in range(setting.geometry.positions)
     )
     title = f"conv: {setting.image_size} to {setting.windows_size}"
-    base = (*page.labels, *_base(setting, page, given.x))
+    base = (*page.labels, *_base(setting, page, given))
     legend = _legend(setting)
-    still = chosen(frames, 3 if setting.ndim == 1 else 2)
+    still = chosen(frames, 3 if setting.ndim == 1 else 2, page.height)
     scene = Scene(title, setting.summary, legend, page.height, base, frames, still)
     return with_channels(scene, channels, groups, given.kernel)
 
@@ -114,19 +116,20 @@ def _legend(setting: Setting) -> tuple[tuple[str, str], ...]:
     padding = (("padding", f"padding ({word})"),) if padded else ()
     if padded and setting.mode != "zeros":
         padding += (("source", "what fills it"),)
-    return (("input", "input"), ("output", "output"), *padding)
+    return (("input", "input"), ("kernel", "kernel"), ("output", "output"), *padding)
 
 
-def _base(setting: Setting, page: Page, x: np.ndarray | None) -> list[Mark]:
-    source, result = page.grids
+def _base(setting: Setting, page: Page, given: Operands) -> list[Mark]:
+    source, kernel, result = page.grids
     inside = set(setting.elements)
     marks: list[Mark] = []
     for place in source.places:
         found = setting.source(place)
-        value = _value(x, found)
+        value = _value(given.x, found)
         marks.append(
             source.put(place, "input" if place in inside else "padding", value)
         )
+    marks += _kernel.cells(kernel, given)
     marks += [result.put(place, "output") for place in result.places]
     return marks
 
@@ -141,7 +144,7 @@ def _value(x: np.ndarray | None, place: Place | None) -> str:
 def _frame(
     setting: Setting, page: Page, index: int, given: Operands, y: np.ndarray | None
 ) -> Frame:
-    source, result = page.grids
+    source, _, result = page.grids
     position = setting.positions[index]
     reads = list(setting.reads(position))
     window = source.box([read.place for read in reads], "window")
@@ -177,8 +180,7 @@ def _caption(
 ) -> str:
     name = f"output[{setting.index(position)}]"
     if y is None or given.x is None or given.w is None:
-        first = setting.index(reads[0].place)
-        return f"{name}: {len(reads)} taps, the first at [{first}]"
+        return f"{name}: {setting.stretch(reads)}"
     products = [
         (given.x[read.source], given.w[read.tap])
         for read in reads

@@ -10,7 +10,7 @@ from jaxconv.viz._setting import Place
 
 CELL = 34.0  # the largest, but for sums of letters
 SUM_CELL = 66.0
-LEAST_CELL = 7.0
+LEAST_CELL = 4.0
 NUMBER_CELL = 17.0  # the least that a number can be read in
 LABEL = 18  # height of the line above a grid
 
@@ -74,20 +74,24 @@ class Page(NamedTuple):
     @property
     def labels(self) -> list[Mark]:
         """Where no line between grids goes: at the top, or below those of a column."""
-        top = LABEL - 6.0
-        first, *rest = self.grids
-        return [
-            first.label(top),
-            *(g.label(g.bottom + 15 if self.column else top) for g in rest),
-        ]
+        if self.column:
+            lowest = min(self.grids, key=lambda grid: grid.y)
+            return [
+                grid.label(LABEL - 6.0 if grid is lowest else grid.bottom + 15)
+                for grid in self.grids
+            ]
+        return [grid.label(LABEL - 6.0) for grid in self.grids]
 
 
 def arrange(*panels: Panel, flat: bool, largest: float = CELL) -> Page:
-    """Grids in a row, or ``flat`` ones in a column, as large as the width allows."""
+    """Grids in a row, or ``flat`` ones in a column, as large as the width allows.
+
+    In a column the middle one of three comes last, so that no line crosses it.
+    """
     columns = [panel.columns for panel in panels]
     below = _cell(max(columns), 0, largest)
     beside = _cell(sum(columns), BESIDE * (len(panels) - 1), largest)
-    if flat or (beside < NUMBER_CELL and below > beside):
+    if flat or beside < NUMBER_CELL <= below or beside < LEAST_CELL:
         return _in_column(panels, _seen(below, max(columns)))
     return _in_row(panels, _seen(beside, sum(columns)))
 
@@ -110,24 +114,38 @@ def _seen(cell: float, columns: int) -> float:
 
 
 def _in_row(panels: tuple[Panel, ...], cell: float) -> Page:
-    gaps = BESIDE * (len(panels) - 1)
-    x = (WIDTH - sum(p.columns for p in panels) * cell - gaps) / 2
+    while sum(_widths(panels, cell)) > WIDTH - 2 * MARGIN and cell > LEAST_CELL:
+        cell *= 0.97
+    widths = _widths(panels, cell)
+    x = (WIDTH - sum(widths)) / 2
     tall = max(p.rows for p in panels) * cell
     grids: list[Grid] = []
-    for panel in panels:
+    for panel, width in zip(panels, widths, strict=True):
         grids.append(Grid(x, LABEL + (tall - panel.rows * cell) / 2, cell, panel))
-        x += panel.columns * cell + BESIDE
+        x += width
     return Page(grids, LABEL + tall + 8, column=False)
+
+
+def _widths(panels: tuple[Panel, ...], cell: float) -> list[float]:
+    """Of each grid with the gap after it, in which a longer label has room."""
+    *first, last = panels
+    labelled = (max(p.columns * cell + BESIDE, LETTER * len(p.label)) for p in first)
+    return [*labelled, last.columns * cell]
+
+
+LETTER = 7.2  # width of a letter of a label, with some room
 
 
 def _in_column(panels: tuple[Panel, ...], cell: float) -> Page:
     y = float(LABEL)
-    grids: list[Grid] = []
-    for panel in panels:
+    grids: dict[int, Grid] = {}
+    for place in (0, 2, 1) if len(panels) == 3 else range(len(panels)):
+        panel = panels[place]
         x = (WIDTH - panel.columns * cell) / 2
-        grids.append(Grid(x, y, cell, panel))
+        grids[place] = Grid(x, y, cell, panel)
         y += panel.rows * cell + BELOW
-    return Page(grids, y - BELOW + LABEL + 4, column=True)
+    ordered = [grids[place] for place in range(len(panels))]
+    return Page(ordered, y - BELOW + LABEL + 4, column=True)
 
 
 def beam(start: Box, end: Box) -> list[Mark]:

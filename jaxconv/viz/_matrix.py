@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,8 +10,17 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
-from jaxconv.viz._layout import NUMBER_CELL, Grid, Page, Panel, arrange
-from jaxconv.viz._marks import Mark
+from jaxconv.viz._layout import (
+    CELL,
+    LABEL,
+    LEAST_CELL,
+    NUMBER_CELL,
+    Grid,
+    Page,
+    Panel,
+    arrange,
+)  # fmt: skip
+from jaxconv.viz._marks import MARGIN, WIDTH, Box, Mark
 from jaxconv.viz._operands import (
     Operands,
     Sized,
@@ -57,7 +67,7 @@ def matrix(
       A `Scene`.
 
     Raises:
-      ValueError: sizes that do not fit, or have more columns than can be seen.
+      ValueError: sizes that do not fit, or whose matrix has over a million entries.
       TypeError: arguments of the wrong kind.
 
     Example:
@@ -87,7 +97,14 @@ def matrix(
         padding_mode=padding_mode,
         **extra,
     )
+    count = len(setting.positions) * len(setting.elements)
+    if count > MOST_ENTRIES:
+        rule = f"makes a matrix of {count} entries, more than the {MOST_ENTRIES} drawn"
+        can.fail("input", input, rule, "Draw smaller sizes")
     return _scene(_Product.of(setting, given))
+
+
+MOST_ENTRIES = 1_000_000  # of 32x32 pixels, 3x3
 
 
 class _Product(NamedTuple):
@@ -146,6 +163,9 @@ def _scene(product: _Product) -> Scene:
     for place in product.into:
         base.append(source.put(place, "input", value_at(product.given.x, place)))
     base += [result.put(place, "output") for place in product.out]
+    if grid.cell < LEAST_CELL:
+        size = grid.cell * len(product.into), grid.cell * len(product.out)
+        base.append(Box(grid.x, grid.y, *size, "zero"))
     base += _rows(product, grid, range(len(product.out)), "")
     frames = tuple(
         _frame(product, page, grid, index) for index in range(len(product.out))
@@ -168,12 +188,11 @@ def _places(product: _Product) -> tuple[Page, Grid, float]:
     page = arrange(*panels, flat=False)
     label = f"{product.name}, {len(product.out)}×{len(product.into)}"
     whole = Panel(label, (0, 0), len(product.out), len(product.into))
-    below = arrange(whole, flat=False)
-    (grid,) = below.grids
-    small = max(NUMBER_CELL, min(grid.cell, 320 / len(product.out)))
-    cell = min(grid.cell, small)
-    x = grid.x + (grid.cell - cell) * len(product.into) / 2
-    grid = Grid(x, page.height + grid.y + 4, cell, whole)
+    widest = (WIDTH - 2 * MARGIN) / len(product.into)
+    small = max(NUMBER_CELL, 320 / len(product.out))
+    cell = min(CELL, widest, small)
+    x = (WIDTH - cell * len(product.into)) / 2
+    grid = Grid(x, page.height + LABEL + 4, cell, whole)
     return page, grid, grid.y + cell * len(product.out) + 8
 
 
@@ -183,6 +202,8 @@ def _extent(places: list[Place]) -> tuple[int, int]:
 
 
 def _rows(product: _Product, grid: Grid, rows: Iterable[int], state: str) -> list[Mark]:
+    if grid.cell < LEAST_CELL:
+        return [mark for row in rows for mark in _fine(product, grid, row, state)]
     marks: list[Mark] = []
     for row in rows:
         for column, source in enumerate(product.into):
@@ -190,6 +211,19 @@ def _rows(product: _Product, grid: Grid, rows: Iterable[int], state: str) -> lis
             role = "kernel" if here in product.taps else "zero"
             marks.append(grid.put((row, column), role + state, product.entry(*here)))
     return marks
+
+
+def _fine(product: _Product, grid: Grid, row: int, state: str) -> Iterable[Mark]:
+    """A row of cells too small for outlines: what lies side by side is one mark."""
+    lit = [
+        column
+        for column, source in enumerate(product.into)
+        if (product.out[row], source) in product.taps
+    ]
+    for _, run in itertools.groupby(enumerate(lit), lambda pair: pair[1] - pair[0]):
+        columns = [column for _, column in run]
+        x, y = grid.corner((row, columns[0]))
+        yield Box(x, y, grid.cell * len(columns), grid.cell, f"kernel{state}-fine")
 
 
 def _frame(product: _Product, page: Page, grid: Grid, index: int) -> Frame:
@@ -204,7 +238,8 @@ def _frame(product: _Product, page: Page, grid: Grid, index: int) -> Frame:
         role = "output-lit" if before == target else "output-done"
         marks.append(result.put(before, role, value_at(product.result, before)))
     width = range(len(product.into))
-    marks.append(grid.box([(index, column) for column in width], "window"))
+    role = "window" if grid.cell >= LEAST_CELL else "arrow"
+    marks.append(grid.box([(index, column) for column in width], role))
     marks.append(result.box([target], "window"))
     return Frame(tuple(marks), _caption(product, index, met))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._core.geometry import Ints
+from jaxconv.viz._scene import LINE
 from jaxconv.viz._setting import Place, Setting
 from jaxconv.viz._symbols import Sum, letters
 
@@ -96,12 +97,12 @@ def value_at(values: np.ndarray | None, place: Place) -> str:
 
 
 def sum_of(products: list[tuple[Any, Any]], total: Any, name: str) -> str:
-    """A sum written out, as long as it fits on a line."""
+    """A sum written out, up to nine terms or what fits on two lines."""
     if isinstance(total, Sum):
         return f"{name} = {total.replace('+', ' + ')}"
     parts = " + ".join(f"{factor(a)}·{factor(b)}" for a, b in products)
     text = f"{name} = {parts} = {number(total)}"
-    if parts and len(text) <= LINE:
+    if parts and (len(products) <= WRITTEN or len(text) <= 2 * LINE):
         return text
     return f"{name} = sum of {len(products)} products = {number(total)}"
 
@@ -111,4 +112,4 @@ def factor(value: Any) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-LINE = 58  # characters that fit on a line at the pictures' width
+WRITTEN = 9  # terms of a 3x3 window

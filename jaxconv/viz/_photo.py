@@ -30,7 +30,7 @@ class Shown(NamedTuple):
         return x + (column + 0.5) * self.scale, y + (row + 0.5) * self.scale
 
 
-def show(photo: Any) -> Shown:
+def show(photo: Any, most: float = SHOWN) -> Shown:
     """A photo (row, column), 0 black to 1 white, in the middle of the page."""
     try:
         pixels = np.asarray(photo, float)
@@ -45,7 +45,7 @@ def show(photo: Any) -> Shown:
     kept = pixels[: rows // block * block, : columns // block * block]
     small = kept.reshape(rows // block, block, columns // block, block).mean((1, 3))
     grey = np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
-    scale = SHOWN / max(kept.shape)
+    scale = most / max(kept.shape)
     width, height = kept.shape[1] * scale, kept.shape[0] * scale
     corner = (WIDTH - width) / 2, 4.0
     sizes = rows // block, columns // block

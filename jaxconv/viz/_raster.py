@@ -12,20 +12,31 @@ from typing import Any
 
 from jaxconv.viz import _png
 from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
-from jaxconv.viz._scene import CAPTION_HEIGHT, Scene, caption, head, head_height
+from jaxconv.viz._scene import (
+    MOMENT,
+    PAUSE,
+    Scene,
+    caption_height,
+    captions,
+    head,
+    head_height,
+    over,
+    sampled,
+    under,
+)  # fmt: skip
 from jaxconv.viz._theme import STYLES
 
 SCALE = 2  # pixels of the file per pixel of the scene
 FINE = 2 * SCALE  # pixels drawn per pixel of the scene, halved at the end
-MOMENT, PAUSE = 800, 2400  # milliseconds of a frame and of the last
 
 
 def save_gif(scene: Scene, path: Path, theme: str) -> None:
-    """All frames, over and over."""
+    """All frames, or some of very many, over and over."""
     needed()
+    scene = sampled(scene)
     top = head_height(scene)
     pages = (
-        _page(scene, theme, [index], top + scene.height + CAPTION_HEIGHT)
+        _page(scene, theme, [index], top + scene.height + caption_height(scene))
         for index in range(len(scene.frames))
     )
     images = [page.image() for page in pages]
@@ -44,7 +55,7 @@ def save_png(scene: Scene, path: Path, theme: str) -> None:
 def still(scene: Scene, theme: str) -> Any:
     """The same picture as the SVG, as a pillow image."""
     needed()
-    step = scene.height + CAPTION_HEIGHT
+    step = scene.height + caption_height(scene)
     height = head_height(scene) + len(scene.still) * step + 6
     return _page(scene, theme, scene.still, height).image()
 
@@ -54,8 +65,8 @@ def _page(scene: Scene, theme: str, frames: Sequence[int], height: float) -> Can
     page.draw(head(scene))
     for place, index in enumerate(frames):
         frame = scene.frames[index]
-        page.top = head_height(scene) + place * (scene.height + CAPTION_HEIGHT)
-        page.draw((*scene.base, *frame.marks, caption(scene, frame)))
+        page.top = head_height(scene) + place * (scene.height + caption_height(scene))
+        page.draw((*under(frame), *scene.base, *over(frame), *captions(scene, frame)))
     return page
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxconv._border import arguments as can
 from jaxconv._ops.arithmetic import ReceptiveField, receptive_field
-from jaxconv.viz._marks import Box, Cell, Mark
+from jaxconv.viz._marks import Box, Cell, Line, Mark
 from jaxconv.viz._photo import Shown, show
 from jaxconv.viz._scene import Frame, Scene
 
@@ -47,35 +47,54 @@ def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
     receptive_field(layers)  # every layer is checked before the first is drawn
     if not layers:
         can.fail("layers", layers, "is empty", "Write [dict(kernel=3), ...]")
-    shown = show(photo)
+    shown = show(photo, most=FRAME)
     fields = [receptive_field(layers[: n + 1]) for n in range(len(layers))]
-    drawn = [_field(shown, index, field) for index, field in enumerate(fields)]
+    drawn = [
+        _field(shown, index, field, len(fields)) for index, field in enumerate(fields)
+    ]
     frames: list[Frame] = []
     for index, field in enumerate(fields):
-        so_far = [mark for marks in drawn[: index + 1] for mark in marks]
+        # The smallest square last, over those that surround it.
+        so_far = [mark for marks in drawn[index::-1] for mark in marks]
         words = f"layer {index + 1}: each unit sees {field.size}×{field.size} pixels"
         frames.append(Frame(tuple(so_far), f"{words}, {field.stride} apart"))
     title = f"receptive field after {len(layers)} layers"
     last = (len(frames) - 1,)
     height = shown.mark.height + 8
-    words = "one square for each layer, number at its corner"
+    words = "one square for each layer, a line from its number"
     return Scene(title, words, (), height, (shown.mark,), tuple(frames), last)
 
 
-def _field(shown: Shown, index: int, field: ReceptiveField) -> list[Mark]:
-    """The unit whose field lies nearest to the photo's middle, cut at the edges."""
+FRAME = 268.0  # side of the photo: numbers stand to the right of it
+TAG = 17.0  # side of the square with a layer's number
+COLOURS = 6  # that layers take turns with
+
+
+def _field(shown: Shown, index: int, field: ReceptiveField, count: int) -> list[Mark]:
+    """The unit whose field lies nearest to the photo's middle, cut at the edges.
+
+    Its number stands beside the photo, with a line to the square's right side; the
+    lines do not cross, as larger squares reach higher.
+    """
     sides = [_stretch(size, field) for size in (shown.rows, shown.columns)]
     (top, bottom), (left, right) = sides
-    x, y = shown.mark.x + left * shown.scale, shown.mark.y + top * shown.scale
+    photo = shown.mark
+    x, y = photo.x + left * shown.scale, photo.y + top * shown.scale
     width, height = (right - left) * shown.scale, (bottom - top) * shown.scale
-    edge = [Box(x, y, width, height, role) for role in ("halo", "ring")]
-    # Numbers take turns at the corners, where squares of like size lie close together.
-    over, down = ((0, 0), (1, 0), (1, 1), (0, 1))[index % 4]
-    corner = x + over * (width - TAG), y + down * (height - TAG)
-    return [*edge, Cell(*corner, TAG, "output-lit", str(index + 1))]
-
-
-TAG = 17.0  # side of the square with a layer's number
+    role = f"layer-{index % COLOURS}"
+    # Numbers from the last layer at the top to the first one in the middle.
+    step = min(TAG + 4, (photo.height / 2 - TAG) / max(1, count - 1))
+    down = photo.y + photo.height / 2 - step * index
+    start = x + width, y + min(height / 2, 3.0)
+    tag = Cell(photo.x + photo.width + 26, down - TAG / 2, TAG, role, str(index + 1))
+    bend = photo.x + photo.width + 8
+    return [
+        Box(x, y, width, height, "halo"),
+        Box(x, y, width, height, f"{role}-edge"),
+        Line(start[0], start[1], bend, down, f"{role}-edge"),
+        Line(bend, down, tag.x, down, f"{role}-edge"),
+        tag,
+    ]
 
 
 def _stretch(size: int, field: ReceptiveField) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jaxconv._core.geometry import Axis
+from jaxconv.viz import _kernel
 from jaxconv.viz._layout import CELL, SUM_CELL, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._operands import Operands, number, scatter, value_at
@@ -21,22 +22,23 @@ def arguments(setting: Setting) -> Panel:
 
 def one_to_many(setting: Setting, given: Operands) -> Scene:
     """Each element times the kernel, added at its place; then the padding is cut."""
-    panels = arguments(setting), _covered(setting)
+    panels = arguments(setting), _kernel.panel(setting), _covered(setting)
     largest = SUM_CELL if given.letters else CELL
     page = arrange(*panels, flat=setting.ndim == 1, largest=largest)
     positions = setting.positions
     frames = tuple(_scattered(setting, page, n, given) for n in range(len(positions)))
-    source, result = page.grids
-    base: list[Mark] = [*page.labels]
+    source, kernel, result = page.grids
+    base: list[Mark] = [*page.labels, *_kernel.cells(kernel, given)]
     base += [source.put(p, "input", value_at(given.x, p)) for p in positions]
     start = "" if given.x is None else "0"
     for place in result.places:
         text = start if setting.inside(place) else ""
         base.append(result.put(place, _outer(setting, place, ""), text))
-    still = chosen(frames, 3 if setting.ndim == 1 else 2)
+    still = chosen(frames, 3 if setting.ndim == 1 else 2, page.height)
     outside = len(result.places) > len(setting.elements)
     rest = ((_beyond(setting), _words(setting)),) if outside else ()
-    legend = (("input", "input"), ("output", "output"), *rest)
+    kinds = ("input", "kernel", "output")
+    legend = (*((kind, kind) for kind in kinds), *rest)
     return Scene(
         title(setting),
         setting.summary,
@@ -78,7 +80,7 @@ def _outer(setting: Setting, place: Place, state: str) -> str:
 
 
 def _scattered(setting: Setting, page: Page, index: int, given: Operands) -> Frame:
-    source, result = page.grids
+    source, _, result = page.grids
     position = setting.positions[index]
     reads = list(setting.reads(position))
     window = result.box([read.place for read in reads], "window")

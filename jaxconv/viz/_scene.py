@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxconv._border import arguments as can
-from jaxconv.viz._marks import MARGIN, TITLE_SIZE, WIDTH, Cell, Mark, Text
+from jaxconv.viz._marks import MARGIN, TITLE_SIZE, WIDTH, Cell, Line, Mark, Text
 
 Theme = Literal["auto", "light", "dark"]
 THEMES = ("auto", "light", "dark")
@@ -42,15 +43,18 @@ class Scene:
     frames: tuple[Frame, ...]
     still: tuple[int, ...]
 
-    def svg(self, *, theme: Theme = "auto") -> str:
+    def svg(self, *, theme: Theme = "auto", moving: bool = False) -> str:
         """The frames of `still` as one static SVG; the same text for the same scene.
 
         Args:
           theme: "light", "dark", or "auto": what the reader's system prefers.
+          moving: all frames one after the other instead, as an SVG that plays by
+            itself; readers who prefer less motion see the last one.
         """
-        from jaxconv.viz import _svg
+        from jaxconv.viz import _moving, _svg
 
-        return _svg.picture(self, can.choice("theme", theme, THEMES))
+        draw = _moving.moving if moving else _svg.picture
+        return draw(self, can.choice("theme", theme, THEMES))
 
     def html(self, *, theme: Theme = "auto") -> str:
         """A piece of HTML that plays the frames, without anything from elsewhere.
@@ -65,14 +69,17 @@ class Scene:
 
         return _html.player(self, can.choice("theme", theme, THEMES))
 
-    def save(self, path: str | Path, *, theme: Theme | None = None) -> Path:
+    def save(
+        self, path: str | Path, *, theme: Theme | None = None, moving: bool = False
+    ) -> Path:
         """Writes the scene; the suffix says as what.
 
         Args:
-          path: a file that ends in .gif (all frames), .svg or .png (the frames of
-            `still`), or .html (all frames, with buttons).
+          path: a file that ends in .gif (all frames, or 60 of more), .svg or .png (the
+            frames of `still`), or .html (all frames, with buttons).
           theme: "light", "dark", or, for .svg and .html, "auto", which is the default
             there; .gif and .png are light by default.
+          moving: write an .svg that plays.
 
         Returns:
           The path.
@@ -84,9 +91,16 @@ class Scene:
         """
         path = Path(path)
         suffix = can.choice("suffix", path.suffix.lower(), SUFFIXES)
+        if moving and suffix != ".svg":
+            rule = f"is for .svg, and the path ends in {suffix}"
+            can.fail("moving", moving, rule, "Leave it out: .gif and .html move")
         if suffix in (".svg", ".html"):
-            write = self.svg if suffix == ".svg" else self.html
-            text = write(theme=theme or "auto")
+            chosen_theme = theme or "auto"
+            text = (
+                self.svg(theme=chosen_theme, moving=moving)
+                if suffix == ".svg"
+                else self.html(theme=chosen_theme)
+            )
             path.write_text(text, encoding="utf-8", newline="\n")
             return path
         from jaxconv.viz import _raster
@@ -100,8 +114,11 @@ class Scene:
 
 
 SUFFIXES = (".gif", ".svg", ".html", ".png")
-CAPTION_HEIGHT = 24
+LINE_HEIGHT = 16  # of a caption, which may need several lines
+LINE = 58  # characters that fit on a line at the pictures' width
 TALL = 300  # what is taller is not shown twice
+MOST_FRAMES = 60  # of a file that plays them all
+MOMENT, PAUSE = 800, 2400  # milliseconds of a frame and of the last
 
 
 def head_height(scene: Scene) -> float:
@@ -126,28 +143,63 @@ def head(scene: Scene) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def caption(scene: Scene, frame: Frame) -> Text:
-    return Text(MARGIN, scene.height + 15, frame.caption)
+def captions(scene: Scene, frame: Frame) -> list[Text]:
+    """A frame's text below it, line by line."""
+    return [
+        Text(MARGIN, scene.height + 15 + LINE_HEIGHT * index, line)
+        for index, line in enumerate(_lines(frame))
+    ]
 
 
-def chosen(frames: Sequence[Frame], count: int) -> tuple[int, ...]:
+def _lines(frame: Frame) -> list[str]:
+    return textwrap.wrap(frame.caption, LINE, break_long_words=False) or [""]
+
+
+def caption_height(scene: Scene) -> float:
+    """Room below a frame, the same for all of a scene's."""
+    most = max(len(_lines(frame)) for frame in scene.frames)
+    return 8.0 + LINE_HEIGHT * most
+
+
+def under(frame: Frame) -> list[Mark]:
+    """What lies behind the cells: lines between grids, which cross no number then."""
+    return [m for m in frame.marks if isinstance(m, Line) and m.role == "beam"]
+
+
+def over(frame: Frame) -> list[Mark]:
+    return [m for m in frame.marks if not (isinstance(m, Line) and m.role == "beam")]
+
+
+def sampled(scene: Scene) -> Scene:
+    """Of very many frames some that lie evenly, the first and the last among them."""
+    count = len(scene.frames)
+    if count <= MOST_FRAMES:
+        return scene
+    last = MOST_FRAMES - 1
+    kept = [round(index * (count - 1) / last) for index in range(MOST_FRAMES)]
+    return replace(scene, frames=tuple(scene.frames[k] for k in kept), still=(last,))
+
+
+def chosen(frames: Sequence[Frame], count: int, height: float) -> tuple[int, ...]:
     """So many frames for a static picture: the first ones, and the last."""
     last = len(frames) - 1
+    if height > TALL:
+        return (last,)
     return tuple(sorted({*range(min(count - 1, last)), last}))
 
 
 def stack(above: Scene, below: Scene, title: str, subtitle: str) -> Scene:
     """Two scenes, one below the other, whose first and last frames coincide."""
-    dy = above.height + CAPTION_HEIGHT + 8
+    dy = above.height + caption_height(above) + 8
     count = max(len(above.frames), len(below.frames))
     frames: list[Frame] = []
     for index in range(count):
         one = above.frames[index * len(above.frames) // count]
         two = below.frames[index * len(below.frames) // count]
-        marks = (*one.marks, caption(above, one), *(m.down(dy) for m in two.marks))
+        marks = (*one.marks, *captions(above, one), *(m.down(dy) for m in two.marks))
         frames.append(Frame(marks, two.caption))
     legend = tuple(dict.fromkeys((*above.legend, *below.legend)))
     base = (*above.base, *(mark.down(dy) for mark in below.base))
     height = dy + below.height
-    still = chosen(frames, 2) if height < TALL else (count - 1,)
+    still = chosen(frames, 2, height)
     return Scene(title, subtitle, legend, height, base, tuple(frames), still)

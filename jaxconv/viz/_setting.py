@@ -7,7 +7,7 @@ trivial: one element, one tap, one position.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -99,6 +99,16 @@ class Setting:
     def index(self, place: Place) -> str:
         """A place as it is written between brackets."""
         return ", ".join(map(str, place[2 - self.ndim :]))
+
+    def stretch(self, reads: Sequence[Read]) -> str:
+        """From where to where a window lies, in words."""
+        names = ("rows", "columns") if self.ndim == 2 else ("", "places")
+        ends = zip(reads[0].place, reads[-1].place, strict=True)
+        return ", ".join(
+            f"{name} {a} to {b}" if a != b else f"{name[:-1]} {a}"
+            for name, (a, b) in zip(names, ends, strict=True)
+            if name
+        )
 
     @property
     def summary(self) -> str:

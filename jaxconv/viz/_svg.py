@@ -5,18 +5,37 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from html import escape
+from typing import NamedTuple
 
 from jaxconv.viz import _png
 from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
-from jaxconv.viz._scene import CAPTION_HEIGHT, Scene, Theme, caption, head, head_height
+from jaxconv.viz._scene import (
+    Scene,
+    Theme,
+    caption_height,
+    captions,
+    head,
+    head_height,
+    over,
+    under,
+)  # fmt: skip
 from jaxconv.viz._theme import STYLES, Style
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
 
+class View(NamedTuple):
+    """The rectangle of the page that is shown."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 def picture(scene: Scene, theme: Theme) -> str:
     """The chosen frames below one another, under one title."""
-    top, step = head_height(scene), scene.height + CAPTION_HEIGHT
+    top, step = head_height(scene), scene.height + caption_height(scene)
     frames = [scene.frames[index] for index in scene.still]
     many = len(frames) > 1
     lines = [*drawn(head(scene))]
@@ -24,37 +43,42 @@ def picture(scene: Scene, theme: Theme) -> str:
         lines += ['<defs><g id="base">', *drawn(scene.base), "</g></defs>"]
     for index, frame in enumerate(frames):
         lines.append(f'<g transform="translate(0 {number(top + index * step)})">')
+        lines += drawn(under(frame))
         lines += ['<use href="#base"/>'] if many else drawn(scene.base)
-        lines += [*drawn(frame.marks), *drawn([caption(scene, frame)]), "</g>"]
+        lines += [*drawn(over(frame)), *drawn(captions(scene, frame)), "</g>"]
     height = top + len(frames) * step + 6
     marks = [*head(scene), *scene.base, *(m for f in frames for m in f.marks)]
-    return wrapped(scene, theme, height, marks, lines)
+    return wrapped(scene, theme, View(0, 0, WIDTH, height), marks, lines)
 
 
 def wrapped(
     scene: Scene,
     theme: Theme,
-    height: float,
+    view: View,
     marks: Iterable[Mark],
     lines: Iterable[str],
+    *,
     inside: str = "",
+    styles: str = "",
 ) -> str:
     """The element around drawn lines, with the styles that the marks need.
 
     ``inside`` keeps the rules from the rest of a page; a file of its own has none,
     because browsers do not apply such rules to what <use> shows.
     """
-    tall = number(height)
+    x, y, width, height = map(number, view)
     opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {tall}"'
-        f' width="{WIDTH}" height="{tall}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x} {y} {width} {height}"'
+        f' width="{width}" height="{height}" role="img">'
     )
+    rules = _styles(theme, _classes(marks), inside)
+    page = f'<rect class="page" {_place(*view)}/>'.replace(' x="0" y="0"', "")
     return "\n".join(
         (
             opening,
             f"<title>{escape(f'{scene.title}; {scene.subtitle}')}</title>",
-            f"<style>\n{_styles(theme, _classes(marks), inside)}\n</style>",
-            f'<rect class="page" width="{WIDTH}" height="{tall}"/>',
+            f"<style>\n{rules}{styles and chr(10)}{styles}\n</style>",
+            page,
             *lines,
             "</svg>\n",
         )

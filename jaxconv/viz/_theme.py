@@ -97,4 +97,15 @@ for _step in range(STEPS):
     LIGHT[f"heat-{_step}"] = _heat(_step, False)
     DARK[f"heat-{_step}"] = _heat(_step, True)
 
+# One colour for each layer, which lie on photos and are seen there in both themes.
+LAYERS = ("#f0e442", "#56b4e9", "#e69f00", "#cc79a7", "#1fb489", "#ff8a5c")
+for _place, _colour in enumerate(LAYERS):
+    for _theme in (LIGHT, DARK):
+        _theme[f"layer-{_place}"] = _cell(_colour, "#000000", "#000000")
+        _theme[f"layer-{_place}-edge"] = _stroke(_colour, 2.0)
+# Where cells are too small for outlines: parts of a large matrix.
+for _theme in (LIGHT, DARK):
+    for _role in ("kernel", "kernel-lit", "zero"):
+        _theme[f"{_role}-fine"] = _theme[_role]._replace(line="none")
+
 STYLES = {"light": LIGHT, "dark": DARK}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxconv._core.geometry import Axis
+from jaxconv.viz import _kernel
 from jaxconv.viz._layout import Grid, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Cell, Mark
 from jaxconv.viz._operands import Operands, number, scatter, sum_of, value_at
@@ -16,6 +17,7 @@ from jaxconv.viz._setting import Place, Setting
 
 WORDS = (
     ("input", "input"),
+    ("kernel", "kernel"),
     ("output", "output"),
     ("zero", "zero between"),
     ("padding", "border of zeros"),
@@ -27,7 +29,8 @@ def as_conv(setting: Setting, given: Operands) -> Scene:
     """Zeros between, a border of d(k-1) - padding, the turned kernel, stride 1."""
     rows, columns = setting.geometry.input
     result = Panel(f"output {setting.image_size}", (0, 0), rows, columns)
-    page = arrange(_stretched(setting), result, flat=setting.ndim == 1)
+    panels = _stretched(setting), _kernel.panel(setting, "turned"), result
+    page = arrange(*panels, flat=setting.ndim == 1)
     sums = None
     if given.x is not None and given.w is not None:
         sums = scatter(setting, given.x, given.w)
@@ -37,10 +40,11 @@ def as_conv(setting: Setting, given: Operands) -> Scene:
     base: list[Mark] = [*page.labels]
     for place in page.grids[0].places:
         base.append(_cell(setting, page.grids[0], place, given.x))
-    base += [page.grids[1].put(place, "output") for place in setting.elements]
+    base += _kernel.cells(page.grids[1], given, turned=True)
+    base += [page.grids[2].put(place, "output") for place in setting.elements]
     found = {mark.role for mark in base if isinstance(mark, Cell)}
     legend = tuple((role, word) for role, word in WORDS if role in found)
-    still = chosen(frames, 3 if setting.ndim == 1 else 2)
+    still = chosen(frames, 3 if setting.ndim == 1 else 2, page.height)
     name = f"{title(setting)}, as a conv"
     return Scene(name, setting.summary, legend, page.height, tuple(base), frames, still)
 
@@ -99,7 +103,7 @@ def _cell(
 def _gathered(
     setting: Setting, page: Page, index: int, given: Operands, sums: np.ndarray | None
 ) -> Frame:
-    source, result = page.grids
+    source, _, result = page.grids
     target = setting.elements[index]
     taps = list(_turned(setting, target))
     window = source.box([place for place, _ in taps], "window")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxconv import viz
+from jaxconv.viz._moving import moving, unlabelled
 from jaxconv.viz._scene import Scene
 
 
@@ -25,6 +27,27 @@ class Entry(NamedTuple):
         given = (photo if a is PHOTO else a for a in self.arguments)
         return getattr(viz, self.function)(*given, **self.options)
 
+    def svg(self, photo: np.ndarray) -> str:
+        """The picture as it is committed: moving, without words that stand beside it.
+
+        One with numbers keeps the sum below it.
+        """
+        arrays = any(isinstance(a, np.ndarray) for a in self.arguments)
+        told = arrays or self.function not in ("conv", "conv_transpose")
+        scene = self.scene(photo)
+        return moving(
+            scene if told else unlabelled(scene), "auto", bare=True, told=told
+        )
+
+    @property
+    def title(self) -> str:
+        """With the number that the paper gives it, if any."""
+        return ("Relationship " if self.words[0].isdigit() else "") + self.words
+
+    @property
+    def formula(self) -> str:
+        return FORMULAS.get(self.name, "")
+
     @property
     def call(self) -> str:
         """The line of Python that makes it."""
@@ -37,6 +60,7 @@ class Section(NamedTuple):
     title: str
     words: str
     entries: tuple[Entry, ...]
+    columns: int = 4
 
 
 PHOTO = "photo"  # in place of the pixels
@@ -107,7 +131,7 @@ _PAPER = (
     ),
     _entry(
         "relationship-06-odd",
-        "6, with a remainder: the last row and column of padding are never read",
+        "6, with a remainder that is never read",
         "conv",
         (6, 6),
         (3, 3),
@@ -115,7 +139,7 @@ _PAPER = (
     ),
     _entry(
         "relationship-07",
-        "7: pooling has the windows of a convolution without padding",
+        "7: pooling has the same windows, and no kernel",
         "conv",
         (5, 5),
         (3, 3),
@@ -175,8 +199,7 @@ _PAPER = (
     ),
     _entry(
         "relationship-14",
-        "14: the same with output_padding 1, one more row and column of zeros at the "
-        "bottom and at the right (undoes 6 with a remainder)",
+        "14: with output_padding 1 (undoes 6 with a remainder)",
         "conv_transpose",
         (3, 3),
         (3, 3),
@@ -379,28 +402,69 @@ _PHOTOS = (
     _entry("receptive-field", "Four layers on a photo", "receptive", PHOTO, _LAYERS),
 )
 
+# What gives the size of the result; i is the input's, k the kernel's, s the stride, p
+# the padding, d the dilation, a the output_padding.
+FORMULAS = {
+    "relationship-01": "o = i - k + 1",
+    "relationship-02": "o = i - k + 2p + 1",
+    "relationship-03": "o = i, for p = (k - 1)/2",
+    "relationship-04": "o = i + k - 1, for p = k - 1",
+    "relationship-05": "o = ⌊(i - k)/s⌋ + 1",
+    "relationship-06": "o = ⌊(i + 2p - k)/s⌋ + 1",
+    "relationship-06-odd": "o = ⌊(i + 2p - k)/s⌋ + 1",
+    "relationship-07": "o = ⌊(i - k)/s⌋ + 1",
+    "relationship-08": "o = i + k - 1",
+    "relationship-09": "o = i + k - 1 - 2p",
+    "relationship-10": "o = i, for p = (k - 1)/2",
+    "relationship-11": "o = i - k + 1, for p = k - 1",
+    "relationship-12": "o = s(i - 1) + k",
+    "relationship-13": "o = s(i - 1) + k - 2p",
+    "relationship-14": "o = s(i - 1) + k - 2p + a",
+    "relationship-15": "o = ⌊(i + 2p - d(k - 1) - 1)/s⌋ + 1",
+    "claim-0-06": "y[p] = Σ x[p + t] w[t]",
+    "claim-0-06-matrix": "y = C x",
+    "claim-0-09": "x' = Cᵀ y",
+    "claim-2-03": "C[p, q] = w[q - p]",
+    "claim-2-08": "y[p + t] += x[p] w[t]",
+    "claim-3-04": "y[p + t] += x[p] w[t]",
+    "output-padding-0": "o = s(i - 1) + k - 2p",
+    "output-padding-1": "o = s(i - 1) + k - 2p + a",
+    "transposed-dilated": "border = d(k - 1) - p",
+    "transposed-dilated-1d": "border = d(k - 1) - p",
+    "cropped-border": "border = k - 1 - p, below zero",
+    "dilations": "span = d(k - 1) + 1",
+    "channels": "y[o] = Σ w[o, c] * x[c]",
+    "grouped": "c only of the group of o",
+    "depthwise": "y[c] = w[c] * x[c]",
+    "overlap-3": "k mod s = 1",
+    "overlap-4": "k mod s = 0",
+    "deformable": "y[p] = Σ w[t] x(p + t + Δ[p, t])",
+    "receptive-field": "size = 1 + Σ d(k - 1) Π s",
+}
+_REST = tuple(entry for entry in _PAPER if entry not in _NOTES)
 SECTIONS = (
     Section(
-        "Eight to begin with",
-        "Padding and stride, each as a convolution and as the transposed one that "
-        "undoes it.",
+        "Padding and stride",
+        "Four convolutions, and below each the transposed one that undoes it. The "
+        "numbers are those of Dumoulin and Visin, "
+        "[arXiv:1603.07285](https://arxiv.org/abs/1603.07285); a transposed "
+        "convolution has the padding of the one it undoes.",
         _NOTES,
     ),
     Section(
-        "The paper's relationships",
-        "By their numbers in Dumoulin and Visin, "
-        "[arXiv:1603.07285](https://arxiv.org/abs/1603.07285). Transposed ones have "
-        "the padding of the convolution they undo.",
-        _PAPER,
+        "More of the paper's relationships",
+        "Half and full padding, remainders, dilation.",
+        _REST,
     ),
-    Section("With numbers", "Worked through, value by value.", _NUMBERS),
+    Section("With numbers", "Worked through, value by value.", _NUMBERS, 2),
     Section(
         "Output padding, dilation, padding modes",
         "What pictures of convolutions seldom show.",
         _MORE,
+        3,
     ),
-    Section("Channels", "Who reads whom.", _CHANNELS),
-    Section("Overlap, deformable sampling, receptive fields", "", _PHOTOS),
+    Section("Channels", "Who reads whom.", _CHANNELS, 2),
+    Section("Overlap, deformable sampling, receptive fields", "", _PHOTOS, 2),
 )
 
 
@@ -415,15 +479,25 @@ def index() -> str:
     for section in SECTIONS:
         lines += ["", f"## {section.title}", ""]
         lines += [section.words, ""] if section.words else []
-        for entry in section.entries:
-            lines += [f"### {entry.words}", "", f"![{entry.words}]({entry.name}.svg)"]
-            lines += ["", "```python", entry.call, "```", ""]
-        lines.pop()
+        lines += [f'<table class="gallery of-{section.columns}">']
+        for first in range(0, len(section.entries), section.columns):
+            row = section.entries[first : first + section.columns]
+            lines += ["<tr>", *map(_shown, row), "</tr>"]
+        lines.append("</table>")
     return "\n".join(lines) + "\n"
+
+
+def _shown(entry: Entry) -> str:
+    """A cell of the page's table: picture, title, formula and what makes it."""
+    title, formula, call = map(html.escape, (entry.title, entry.formula, entry.call))
+    image = f'<img src="{entry.name}.svg" alt="{title}">'
+    said = f"<br><i>{formula}</i>" if formula else ""
+    return f"<td>{image}<br><b>{title}</b>{said}<br><code>{call}</code></td>"
 
 
 _OPENING = """\
 Every picture is computed from the library's own geometry by the line below it, after
-`from jaxconv import viz`; `.save("a.gif")` on the result moves it. Inputs are blue and
-outputs orange, also where the convolution is transposed. `make gallery` builds this
-page, and the animations in `out/gallery`."""
+`from jaxconv import viz`. Inputs are blue, kernels green and outputs orange, also where
+the convolution is transposed. `.save("a.gif")` or `.save("a.svg", moving=True)` on the
+result writes it as it moves here, and in a notebook it has a player; `make gallery`
+builds this page."""
