@@ -18,6 +18,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 import notebook_page
+from jaxconv._explorer.page import page as explorer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = {
@@ -28,6 +29,7 @@ PAGES = {
 }
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 INDEX = "notebooks.md"
+WIDE = ("gallery/index.md", "explorer.md")  # shown without a table of contents
 README = "<!-- README.md -->"  # where docs/index.md shows it
 LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"(?ms)^( *)```.*?^\1```")
@@ -44,7 +46,8 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, uri, abs_src_path=str(path)))
         files.append(File.generated(config, _page_of(path), content=text))
     (listed,) = (v["Notebooks"] for v in config.nav if "Notebooks" in v)
-    listed += map(_page_of, NOTEBOOKS)
+    listed += ({notebook_page.short(path): _page_of(path)} for path in NOTEBOOKS)
+    files.append(File.generated(config, "explore.html", content=explorer()))
     for path in sorted(_sources(files)):
         content = f"# `{path.name}`\n\n```python\n{path.read_text('utf-8')}```\n"
         page = File.generated(config, _page_of(path), content=content)
@@ -86,6 +89,8 @@ def _page_of(path: Path) -> str:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     uri, folder = page.file.src_uri, _text(page.file)[1]
+    if uri in WIDE:
+        page.meta["hide"] = ["toc"]
     if uri == "index.md":
         readme = (ROOT / "README.md").read_text("utf-8")
         body = readme.partition("\n![")  # title and language first, then a picture

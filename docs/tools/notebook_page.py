@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ def markdown(path: Path) -> str:
     head, _, opening = title.partition("\n")
     link = f'<a href="{path.name}">The notebook</a>, with the outputs saved in it.'
     return "\n\n".join([head, link, opening.strip(), *rest]) + "\n"
+
+
+def short(path: Path) -> str:
+    """For the navigation: its number, and its title up to the first colon."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ")
+    words = re.split("[:,\uff1a\uff0c]", title)[0]
+    return f"{path.name.partition('-')[0]} {words}"
 
 
 def listed(paths: list[Path]) -> str:

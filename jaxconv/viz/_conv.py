@@ -79,7 +79,8 @@ def conv(
         padding_mode=padding_mode,
     )
     panels = _padded(setting), _kernel.panel(setting), _result(setting)
-    page = arrange(*panels, flat=setting.ndim == 1)
+    written = given.x is not None
+    page = arrange(*panels, flat=setting.ndim == 1, written=written)
     y = None
     if given.x is not None and given.w is not None:
         y = convolve(setting, given.x, given.w)

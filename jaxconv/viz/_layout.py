@@ -83,15 +83,19 @@ class Page(NamedTuple):
         return [grid.label(LABEL - 6.0) for grid in self.grids]
 
 
-def arrange(*panels: Panel, flat: bool, largest: float = CELL) -> Page:
+def arrange(
+    *panels: Panel, flat: bool, largest: float = CELL, written: bool = True
+) -> Page:
     """Grids in a row, or ``flat`` ones in a column, as large as the width allows.
 
+    Cells that are ``written`` in go below one another rather than become too small.
     In a column the middle one of three comes last, so that no line crosses it.
     """
     columns = [panel.columns for panel in panels]
     below = _cell(max(columns), 0, largest)
     beside = _cell(sum(columns), BESIDE * (len(panels) - 1), largest)
-    if flat or beside < NUMBER_CELL <= below or beside < LEAST_CELL:
+    readable = NUMBER_CELL if written else LEAST_CELL
+    if flat or beside < readable <= below or beside < LEAST_CELL:
         return _in_column(panels, _seen(below, max(columns)))
     return _in_row(panels, _seen(beside, sum(columns)))
 

@@ -53,7 +53,7 @@ def moving(scene: Scene, theme: Theme, *, bare: bool = False, told: bool = True)
         marks += head(scene)
         view = View(0, 0, WIDTH, top + scene.height + caption_height(scene))
     styles = _keyframes(lines, count)
-    return wrapped(scene, theme, view, marks, lines, styles=styles)
+    return wrapped(scene, theme, view, marks, lines, styles=styles, page=not bare)
 
 
 def unlabelled(scene: Scene) -> Scene:

@@ -24,7 +24,8 @@ def one_to_many(setting: Setting, given: Operands) -> Scene:
     """Each element times the kernel, added at its place; then the padding is cut."""
     panels = arguments(setting), _kernel.panel(setting), _covered(setting)
     largest = SUM_CELL if given.letters else CELL
-    page = arrange(*panels, flat=setting.ndim == 1, largest=largest)
+    written = given.x is not None
+    page = arrange(*panels, flat=setting.ndim == 1, written=written, largest=largest)
     positions = setting.positions
     frames = tuple(_scattered(setting, page, n, given) for n in range(len(positions)))
     source, kernel, result = page.grids

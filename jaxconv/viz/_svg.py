@@ -60,11 +60,13 @@ def wrapped(
     *,
     inside: str = "",
     styles: str = "",
+    page: bool = True,
 ) -> str:
     """The element around drawn lines, with the styles that the marks need.
 
     ``inside`` keeps the rules from the rest of a page; a file of its own has none,
-    because browsers do not apply such rules to what <use> shows.
+    because browsers do not apply such rules to what <use> shows.  Without a ``page``
+    the picture stands on whatever is behind it.
     """
     x, y, width, height = map(number, view)
     opening = (
@@ -72,13 +74,13 @@ def wrapped(
         f' width="{width}" height="{height}" role="img">'
     )
     rules = _styles(theme, _classes(marks), inside)
-    page = f'<rect class="page" {_place(*view)}/>'.replace(' x="0" y="0"', "")
+    ground = f'<rect class="page" {_place(*view)}/>'.replace(' x="0" y="0"', "")
     return "\n".join(
         (
             opening,
             f"<title>{escape(f'{scene.title}; {scene.subtitle}')}</title>",
             f"<style>\n{rules}{styles and chr(10)}{styles}\n</style>",
-            page,
+            *([ground] if page else []),
             *lines,
             "</svg>\n",
         )

@@ -30,7 +30,8 @@ def as_conv(setting: Setting, given: Operands) -> Scene:
     rows, columns = setting.geometry.input
     result = Panel(f"output {setting.image_size}", (0, 0), rows, columns)
     panels = _stretched(setting), _kernel.panel(setting, "turned"), result
-    page = arrange(*panels, flat=setting.ndim == 1)
+    written = given.x is not None
+    page = arrange(*panels, flat=setting.ndim == 1, written=written)
     sums = None
     if given.x is not None and given.w is not None:
         sums = scatter(setting, given.x, given.w)
