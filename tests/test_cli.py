@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from jaxconv._cli import (
     check,
     claim,
     comparison,
+    demo,
     geometries,
     images,
     pictures,
     reference,
+    report,
+    speed,
 )
 from jaxconv._cli.screen import Screen
 from jaxconv._lowerings import LOWERINGS
@@ -58,11 +62,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     every = geometries.cases
     monkeypatch.setattr(check, "cases", lambda photo: every(photo)[:1])
     monkeypatch.setattr(comparison, "SECONDS", 0)
+    monkeypatch.setattr(speed, "SECONDS", 0)
 
 
 def row_count(cases: int) -> int:
-    names = (*jaxconv.lowerings("output"), *jaxconv.lowerings("input"))
-    return cases * len(names)
+    return cases * len(list(comparison.names()))
 
 
 # What is compared ---------------------------------------------------------------------
@@ -258,21 +262,76 @@ def test_an_implementation_that_refuses_says_why(
 
 
 @pytest.mark.usefixtures("few")
-def test_demo_writes_pictures_that_show_something(
+def test_demo_is_short_and_its_pictures_show_something(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "pictures"
-    assert main(["demo", "--image", str(photo), "--out", str(out)]) == 0
+    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
+        assert main(["demo", "--image", str(photo), "--out", str(out)]) == 0
     text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) == 11
+    assert lines[0] == report.machine()
+    names = [contest.name for contest in speed.contests()]
+    assert all(sum(name in line for line in lines) == 1 for name in names)
+    assert claim.SENTENCE in text
+    assert f"x is {photo}" in text
+    assert "WRONG" not in text
     names = {"photo", "feature_maps", "transposed", "checkerboard", "overview"}
     assert {path.name for path in out.iterdir()} == {f"{name}.png" for name in names}
-    assert all(f"Wrote {out / name}.png" in text for name in names)
-    assert text.endswith(f"The pictures are in {out.resolve()}\n")
+    assert lines[-1].startswith(f"Pictures in {out.resolve()}: ")
+    assert all(f"{name}.png" in lines[-1] for name in names)
     for name in names:
         with Image.open(out / f"{name}.png") as image:
             pixels = np.asarray(image.convert("L"), float)
         assert 850 <= pixels.shape[1] <= 950
         assert pixels.std() > 25
+
+
+def test_demo_all_adds_the_table_of_check(
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    every = geometries.cases
+    monkeypatch.setattr(demo, "cases", lambda pixels: every(pixels)[4:5])
+    monkeypatch.setattr(speed, "contests", lambda: [])
+    monkeypatch.setattr(pictures, "draw", lambda pixels, out: [])
+    monkeypatch.setattr(comparison, "SECONDS", 0)
+    words = ["demo", "--all", "--image", str(photo), "--out", str(tmp_path)]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert f"{row_count(1)} rows: " in text
+    assert "uneven    conv           xla" in text
+
+
+def test_no_lowering_of_other_platforms_is_compared() -> None:
+    names = {name for _, name in comparison.names()}
+    assert {"xla", "shift", "polyphase", "scatter", "matrix"} <= names
+    assert not names & {"cudnn", "mxu", "lines", "stretch"}
+
+
+def test_a_difference_in_the_race_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An accelerated function that is off in one of its results, or not a number."""
+    contest = speed.contests()[0]
+    monkeypatch.setattr(speed, "SECONDS", 0)
+    for off in (0.01, jnp.nan):
+        monkeypatch.setattr(
+            jaxconv,
+            "accelerate",
+            lambda fn, off=off: (
+                lambda *args: jax.tree.map(
+                    lambda v: v.at[(0,) * v.ndim].add(jnp.asarray(off, v.dtype)),
+                    fn(*args),
+                )
+            ),
+        )
+        outcome = speed.measure(contest)
+        assert not outcome.agrees
+        assert "WRONG" in speed.line(outcome)
 
 
 def test_checkerboard_of_kernel_three_and_none_of_four(

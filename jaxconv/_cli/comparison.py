@@ -16,6 +16,8 @@ import numpy as np
 import jaxconv
 from jaxconv._cli import reference
 from jaxconv._cli.geometries import Case
+from jaxconv._plan.choose import made_for_others
+from jaxconv._plan.place import Place
 
 ROLES: dict[str, Literal["output", "input"]] = {
     "conv": "output",
@@ -44,10 +46,15 @@ class Row:
 
 
 def names() -> Iterator[tuple[str, str]]:
-    """Every pair of a function and an implementation of it."""
+    """Every pair of a function and an implementation of it.
+
+    Without those that the plan has for other platforms only.
+    """
+    foreign = made_for_others(Place.here().platform)
     for function, role in ROLES.items():
         for name in jaxconv.lowerings(role):
-            yield function, name
+            if name not in foreign:
+                yield function, name
 
 
 def compare(case: Case, y: np.ndarray) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""`python -m jaxconv demo`: the comparison, the claim, and pictures."""
+"""`python -m jaxconv demo`: how much faster, the claim in numbers, and pictures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jaxconv._cli import check, images, pictures
+from jaxconv._cli import check, images, pictures, report, speed
+from jaxconv._cli.claim import measure_claim
 from jaxconv._cli.errors import UserError, missing
-from jaxconv._cli.geometries import cases
+from jaxconv._cli.geometries import Case, cases
+from jaxconv._cli.images import Photo
 from jaxconv._cli.screen import Screen
 
 PICTURES = 5
 
 
-def run(path: Path | None, out: Path) -> int:
+def run(path: Path | None, out: Path, every: bool) -> int:
+    """Measures, shows, draws; ``every`` adds the table of `check`."""
     for package, module in (("matplotlib", "matplotlib"), ("pillow", "PIL")):
         try:
             importlib.import_module(module)
@@ -23,15 +26,42 @@ def run(path: Path | None, out: Path) -> int:
             raise missing(package, "the demo") from None
     photo = images.load(path)
     _writable(out)
-    chosen = cases(photo.pixels)
-    with Screen(sys.stdout, check.steps(chosen) + PICTURES) as screen:
-        result = check.measure(photo, chosen, screen)
-        screen.line()
+    chosen, contests = cases(photo.pixels), speed.contests()
+    steps = len(contests) + 1 + PICTURES + (check.steps(chosen) if every else 0)
+    with Screen(sys.stdout, steps) as screen:
+        right = _race(contests, screen)
+        right &= _claim(photo, chosen[0], screen)
+        names: list[str] = []
         for written in pictures.draw(photo.pixels, out):
             screen.step(written.name)
-            screen.line(f"Wrote {written}")
-        screen.line(f"The pictures are in {out.resolve()}")
-    return 0 if result.ok else 1
+            names.append(written.name)
+        screen.line(f"Pictures in {out.resolve()}: {', '.join(names)}")
+        if every:
+            screen.line()
+            right &= check.measure(photo, chosen, screen).ok
+    return 0 if right else 1
+
+
+def _race(contests: list[speed.Contest], screen: Screen) -> bool:
+    screen.line(report.machine())
+    screen.line()
+    screen.line(speed.HEADER)
+    right = True
+    for contest in contests:
+        screen.step(contest.name)
+        outcome = speed.measure(contest)
+        screen.line(speed.line(outcome))
+        right &= outcome.agrees
+    return right
+
+
+def _claim(photo: Photo, case: Case, screen: Screen) -> bool:
+    screen.step("the claim")
+    claim = measure_claim(case)
+    screen.line()
+    for text in report.claim_summary(claim, photo):
+        screen.line(text)
+    return claim.holds
 
 
 def _writable(out: Path) -> None:

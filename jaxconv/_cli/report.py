@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -53,6 +55,27 @@ def device() -> dict[str, str]:
     return {"platform": first.platform, "kind": first.device_kind}
 
 
+def machine() -> str:
+    """Versions and device in one line."""
+    found = versions()
+    named = " ".join(dict.fromkeys(device().values()))
+    if named == "cpu":
+        named = f"{_processor()}, {os.cpu_count()} cores"
+    words = f"jaxconv {found['jaxconv']}, jax {found['jax']}, Python {found['python']}"
+    return f"{words}; {named}"
+
+
+def _processor() -> str:
+    """The processor's name as Linux has it; elsewhere its kind."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    lines = (line.partition(":") for line in text.splitlines())
+    names = (value.strip() for key, _, value in lines if key.strip() == "model name")
+    return next(names, platform.machine())
+
+
 def opening(photo: Photo) -> list[str]:
     """What runs where, on which picture."""
     named = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -87,6 +110,18 @@ def summary(rows: Sequence[Row]) -> str:
         counts[row.status] += 1
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{len(rows)} rows: {words.replace('agrees', 'agree with the reference')}."
+
+
+def claim_summary(claim: Claim, photo: Photo) -> list[str]:
+    """The claim and how far it holds, in two lines."""
+    worst = max(found.difference for found in claim.differences)
+    holds = "" if claim.holds else "  WRONG"
+    return [
+        f"{SENTENCE}: <conv(x), y> = {claim.left:.5f}, <x, conv_transpose(y)> = "
+        f"{claim.right:.5f}.",
+        f"x is {photo.source}, y random; {len(claim.differences)} ways to compute it "
+        f"differ by at most {worst:.0e}.{holds}",
+    ]
 
 
 def claim_lines(claim: Claim) -> list[str]:

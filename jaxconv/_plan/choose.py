@@ -115,6 +115,12 @@ def candidates(case: Case, platform: str) -> list[str]:
     ]
 
 
+def made_for_others(platform: str) -> set[str]:
+    """The lowerings that have rules, but none for this platform."""
+    here = {rule.name for rule in RULES if platform in rule.platforms}
+    return {rule.name for rule in RULES} - here - {"xla"}
+
+
 def case_key(case: Case, platform: str) -> str:
     """A text that stands for a case in saved tunings."""
     spec = case.spec
