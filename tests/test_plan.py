@@ -443,7 +443,7 @@ REFUSED = (
     ),
     *(
         Refused(name, "there is only one group", conv, *PLANE, {})
-        for name in ("grouped", "batched", "einsum")
+        for name in ("grouped", "batched")
         if name in LOWERINGS
     ),
     Refused(

@@ -16,7 +16,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxconv
-from jaxconv._lowerings import LOWERINGS
+from jaxconv._core.geometry import Geometry
+from jaxconv._core.spec import Case, Spec
+from jaxconv._plan import emit
 from jaxconv._plan.choose import choose
 from jaxconv._plan.place import Place
 from oracle import close
@@ -176,7 +178,7 @@ def test_two_axes_of_space_and_the_batch(rng: np.random.Generator) -> None:
 
 
 def test_lax_gathers_the_batch_of_a_grouped_convolution() -> None:
-    """Why the plan is another under partition; if this fails, look at it again."""
+    """Why contractions partition themselves; if this fails, look at it again."""
     mesh = mesh_of(4)
     x = jax.ShapeDtypeStruct(
         (4, 8, 9, 6), np.float32, sharding=NamedSharding(mesh, P("a"))
@@ -193,9 +195,48 @@ def test_lax_gathers_the_batch_of_a_grouped_convolution() -> None:
     assert "all-gather" in collectives(run.lower(x, w).compile())
 
 
+# What XLA's own partitioner gets wrong ------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [None, "a"], ids=["replicated", "batch"])
+@pytest.mark.parametrize("name", ["dense", "strided", "volume", "transposed"])
+def test_rows_are_cut_and_another_axis_replicates(
+    name: str, batch: str | None, rng: np.random.Generator
+) -> None:
+    """XLA adds a kernel's gradient up over the replicas too."""
+    op, mesh = OPS[name], mesh_of(2, 4)
+    x, kernel, y = operands(op, rng)
+    cut, whole = NamedSharding(mesh, P(batch, None, "b")), NamedSharding(mesh, P())
+    run = jax.jit(partial(three, op), in_shardings=(cut, whole, cut))
+    compiled = run.lower(x, kernel, y).compile()
+    assert set(collectives(compiled)) == {"collective-permute", "all-reduce"}
+    for got, want in zip(compiled(x, kernel, y), three(op, x, kernel, y), strict=True):
+        close(got, want, 400, np.float64)
+
+
+def test_vmap_of_grad_with_examples_cut_by_type(rng: np.random.Generator) -> None:
+    """lax asks for an out_sharding that vmap cannot give."""
+    x, kernel = (jnp.asarray(rng.normal(size=v)) for v in ((8, 6, 8, 7), (4, 6, 3, 3)))
+
+    def loss(x: Any, kernel: Any) -> Any:
+        return jnp.sin(jaxconv.conv(x, kernel, padding=1)).sum()
+
+    each = jax.vmap(jax.grad(loss, (0, 1)), (0, None))
+    mesh = mesh_of(2, 4, kind=AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        cut = jax.device_put(x, NamedSharding(mesh, P("a", None, "b")))
+        whole = jax.device_put(kernel, NamedSharding(mesh, P()))
+        got = jax.jit(each)(cut, whole)
+        assert got[0].sharding.spec == P("a", None, "b", None)
+        assert got[1].sharding.spec == P("a", None, None, None, None)
+    for mine, want in zip(got, each(x, kernel), strict=True):
+        close(mine, want, 400, np.float64)
+
+
 # Deformable convolution: cuts of x, offset, kernel and y.
 DEFORMED = {
     "batch": (P("a"), P("a"), P(), P("a")),
+    "inputs": (P(None, "a"), P(), P(None, "a"), P()),
     "outputs": (P(), P(), P("a"), P(None, "a")),
 }
 
@@ -250,42 +291,98 @@ def test_deform_conv_of_a_shard_of_inputs(rng: np.random.Generator) -> None:
 # Which lowering -----------------------------------------------------------------------
 
 
-def lowered(fn: Any, *args: Any) -> str:
-    return jax.jit(fn).lower(*args).as_text(debug_info=True)
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[..., set[str]]:
+    """What the plan chooses while a call is compiled, in every shard if it is cut."""
+    chosen: list[str] = []
+
+    def note(case: Any, place: Any) -> Any:
+        choice = choose(case, place)
+        chosen.append(choice.lowering.name)
+        return choice
+
+    def names(fn: Any, *args: Any) -> set[str]:
+        chosen.clear()
+        jax.jit(lambda *v: fn(*v)).lower(*args).compile()
+        return set(chosen)
+
+    monkeypatch.setattr(emit, "choose", note)
+    return names
 
 
-def test_what_runs_on_one_device_and_on_several(rng: np.random.Generator) -> None:
+def test_a_shard_runs_what_one_device_runs(
+    ran: Callable[..., set[str]], rng: np.random.Generator
+) -> None:
     op = OPS["depthwise"]
     x, kernel, _ = operands(op, rng)
-    assert "jaxconv.output.shift" in lowered(op.run, x, kernel)
+    assert ran(op.run, x, kernel) == {"shift"}
+    for spec in (P("a"), P(None, "a"), P(None, None, "a")):
+        cut = jax.device_put(x, NamedSharding(mesh_of(4), spec))
+        assert ran(op.run, cut, kernel) == {"shift"}
     mesh = mesh_of(4)
-    cut = jax.device_put(x, NamedSharding(mesh, P("a")))
-    assert "jaxconv.output.einsum" in lowered(op.run, cut, kernel)
     local = jax.shard_map(op.run, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"))
-    assert "jaxconv.output.shift" in lowered(local, cut, kernel)
-    partly = mesh_of(2, 2)
+    assert ran(local, cut, kernel) == {"shift"}
+
+
+def test_products_where_xla_has_to_partition(
+    ran: Callable[..., set[str]], rng: np.random.Generator
+) -> None:
+    """In a shard_map of some axes, and in an exported program."""
+    op = OPS["dense"]
+    x, kernel, _ = operands(op, rng)
+    mesh = mesh_of(2, 2)
     some = jax.shard_map(
-        op.run, mesh=partly, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
+        op.run, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
     )
-    assert "jaxconv.output.einsum" in lowered(some, x, kernel)
+    assert ran(some, x, kernel) == {"einsum"}
+    assert choose(asked(op), Place("cuda", partitioned=True)).lowering.name == "einsum"
+    cut = NamedSharding(mesh, P("a", None, "b"))
+    whole = NamedSharding(mesh, P())
+    exported = jax.export.export(jax.jit(op.run, in_shardings=(cut, whole)))(x, kernel)
+    loaded = jax.export.deserialize(exported.serialize())
+    got = jax.jit(loaded.call)(jax.device_put(x, cut), jax.device_put(kernel, whole))
+    close(got, op.run(x, kernel), 200, np.float64)
 
 
-def test_a_lowering_asked_for_by_name_runs(rng: np.random.Generator) -> None:
+def asked(op: Op) -> Case:
+    geometry = Geometry((16, 6), (3, 3), (16, 6), (1, 1), (1, 1), (1, 1))
+    dtype = np.dtype(np.float32)
+    spec = Spec("output", geometry, 1, "channels_first", dtype)
+    return Case(spec, spec.sizes(op.x, op.kernel), dtype)
+
+
+def test_a_lowering_asked_for_by_name_runs(
+    ran: Callable[..., set[str]], rng: np.random.Generator
+) -> None:
     op = OPS["grouped"]._replace(options={"groups": 4, "implementation": "grouped"})
     x, kernel, _ = operands(op, rng)
     cut = jax.device_put(x, NamedSharding(mesh_of(4), P("a")))
-    assert "jaxconv.output.grouped" in lowered(op.run, cut, kernel)
+    assert ran(op.run, cut, kernel) == {"grouped"}
+    cut = jax.device_put(x, NamedSharding(mesh_of(4), P(None, "a")))
+    assert "grouped" not in ran(op.run, cut, kernel)  # one group is left in a shard
 
 
-def test_an_accelerator_keeps_its_own_depthwise() -> None:
-    from cases import Case, named
+def test_nothing_remains_on_one_device(rng: np.random.Generator) -> None:
+    op = OPS["dense"]
+    x, kernel, y = operands(op, rng)
+    text = jax.jit(partial(three, op)).lower(x, kernel, y).as_text()
+    assert "Partition" not in text
+    assert "sdy" not in text
 
-    case: Case = named("depthwise")[0]
-    spec = case.spec("output", "channels_last", np.float32)
-    sizes = jaxconv._core.spec.Sizes(case.n, case.c, case.o)
-    asked = jaxconv._core.spec.Case(spec, sizes, np.dtype(np.float32))
-    assert choose(asked, Place("cuda", partitioned=True)).lowering is LOWERINGS["xla"]
-    assert choose(asked, Place("cpu", partitioned=True)).lowering is LOWERINGS["einsum"]
+
+def test_two_meshes_and_an_abstract_one(rng: np.random.Generator) -> None:
+    op = OPS["dense"]
+    x, kernel, _ = operands(op, rng)
+    rows = jax.device_put(x, NamedSharding(mesh_of(4), P(None, None, "a")))
+    outputs = jax.device_put(kernel, NamedSharding(mesh_of(2, 2), P("b")))
+    close(jax.jit(op.run)(rows, outputs), op.run(x, kernel), 200, np.float64)
+    mesh = jax.sharding.AbstractMesh((2, 4), ("a", "b"))
+    args = [
+        jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=NamedSharding(mesh, spec))
+        for v, spec in ((x, P("a", None, "b")), (kernel, P()))
+    ]
+    lowered = jax.jit(op.run).trace(*args).lower(lowering_platforms=("tpu",))
+    assert "CustomSPMDPartitioning" in lowered.as_text()
 
 
 # Sharding in types --------------------------------------------------------------------

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
-from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxconv._core.explicit import mapped_sharding, result_sharding
 from jaxconv._core.primitive import vary_alike
 from jaxconv._core.spec import GROUPED, LETTERS, Letter, Role, Spec
 
@@ -40,39 +40,8 @@ def contract(a: Any, b: Any, spec: Spec) -> jax.Array:
 @contract_p.def_abstract_eval
 def _abstract_eval(a: Any, b: Any, *, spec: Spec) -> Any:
     shape = spec.result_shape(a.shape, b.shape)
-    sharding = spec.sharding or _result_sharding(a, b, spec)
+    sharding = result_sharding(a, b, spec)
     return a.update(shape=shape, dtype=spec.dtype, weak_type=False, sharding=sharding)
-
-
-def _result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
-    """Explicit sharding: a letter keeps the sharding of the operand that holds it.
-
-    Space keeps the sharding of the first operand that has it (the image).  A mesh axis
-    that stands twice keeps its first place.
-    """
-    mesh = b.sharding.mesh if a.sharding.mesh.empty else a.sharding.mesh
-    letters: dict[Letter, Any] = {}
-    for operand, aval in zip(spec.operands, (a, b), strict=True):
-        for letter in LETTERS[operand]:
-            found = aval.sharding.spec[spec.axis(operand, letter)]
-            letters[letter] = letters.get(letter) or found
-    first = spec.operands[0]
-    space = [
-        None if spec.role == "kernel" else a.sharding.spec[axis]
-        for axis in range(a.ndim)
-        if axis not in {spec.axis(first, letter) for letter in LETTERS[first]}
-    ]
-    return NamedSharding(mesh, _once(spec.arrange(spec.role, letters, space)))
-
-
-def _once(parts: Sequence[Any]) -> PartitionSpec:
-    used: set[Any] = set()
-    kept: list[Any] = []
-    for part in parts:
-        names = part if isinstance(part, tuple) else (part,)
-        kept.append(None if used.intersection(names) else part)
-        used.update(name for name in names if name is not None)
-    return PartitionSpec(*kept)
 
 
 # The library never jits its callers; this is how a primitive runs outside jit.
@@ -111,8 +80,16 @@ def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
     that this operand shares with the result: n, c or o.  So the result is the same
     primitive again, and a gradient of a vmap has the same lowerings as any other.
     """
-    mapped = [dim is not None for dim in dims]
     size = next(v.shape[d] for v, d in zip(args, dims, strict=True) if d is not None)
+    fun = partial(_mapped, dims=dims, size=size, spec=spec)
+    sharding = mapped_sharding(args, dims, size, spec)
+    if sharding is not None:  # merged axes need not have a sharding of their own
+        fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
+    return fun(*args), 0
+
+
+def _mapped(*args: jax.Array, dims: Sequence[Any], size: int, spec: Spec) -> jax.Array:
+    mapped = [dim is not None for dim in dims]
     letter: Letter | None = None  # groups
     if not all(mapped):
         shared = set(LETTERS[spec.operands[mapped.index(True)]]) & set(
@@ -128,7 +105,7 @@ def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
     if letter is None:
         spec = replace(spec, groups=spec.groups * size, mapped=True)
     out = contract(first, second, spec)
-    return _part(out, size, place), 0
+    return _part(out, size, place)
 
 
 def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 from jax.interpreters import mlir
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def vary_alike(*operands: Any) -> Sequence[Any]:
@@ -21,6 +21,22 @@ def vary_alike(*operands: Any) -> Sequence[Any]:
         jax.lax.pcast(v, tuple(union - have), to="varying") if union - have else v
         for v, have in zip(operands, axes, strict=True)
     ]
+
+
+def like(shape: Sequence[int], *operands: jax.Array) -> jax.ShapeDtypeStruct:
+    """An array of this shape to be, of the first operand's type.
+
+    Inside shard_map it varies over every mesh axis that an operand varies over.
+    """
+    avals = [jax.typeof(v) for v in vary_alike(*operands)]
+    mesh = avals[0].sharding.mesh
+    if mesh.empty:
+        return jax.ShapeDtypeStruct(shape, avals[0].dtype)
+    whole = NamedSharding(mesh, PartitionSpec())
+    kind = avals[0].manual_axis_type
+    return jax.ShapeDtypeStruct(
+        shape, avals[0].dtype, sharding=whole, manual_axis_type=kind
+    )
 
 
 def emit(ctx: Any, fun: Callable[..., Any], *operands: Any) -> Any:

@@ -104,9 +104,8 @@ def _product(columns: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array
     positions = columns.shape[0]
     wide = accumulator(np.dtype(columns.dtype))
     contract = partial(jnp.einsum, precision=precision, preferred_element_type=wide)
-    if g == 1:
-        flat = columns.reshape(positions, taps * c)
-        y = contract("pc,co->po", flat, kernel.reshape(taps * c, o))
+    if g == 1:  # taps and channels apart: sharded channels could not be merged
+        y = contract("ptc,tco->po", columns, kernel[0])
     else:
         parts = columns.reshape(positions, taps, g, c)
         y = contract("ptgc,gtco->pgo", parts, kernel).reshape(positions, g * o)

@@ -32,8 +32,10 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxconv._core.geometry import Ints
+from jaxconv._core.partitioned import Partitioned, can_partition
 from jaxconv._core.primitive import emit, vary_alike
 from jaxconv._deform import roles as _roles
+from jaxconv._deform.partition import AXES, divide, rule
 
 Role = Literal["samples", "image", "weights"]
 
@@ -42,7 +44,6 @@ OPERANDS: dict[Role, tuple[Role, Role]] = {
     "image": ("samples", "weights"),
     "weights": ("image", "samples"),
 }
-AXES = {"image": "nrc", "weights": "nkms", "samples": "nsc", "index": "nms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,12 @@ def _run(a: Any, b: Any, index: Any, *, form: Form, shape: Ints, kind: str) -> A
     )
 
 
+_PARTITIONED = Partitioned(_bind, 3, partial(divide, _bind), rule)
+
+
 def _rule(ctx: Any, a: Any, b: Any, index: Any, *, form: Form, kind: str) -> Any:
+    if can_partition(ctx):
+        return _PARTITIONED.emit(ctx, form, a, b, index)
     (out,) = ctx.avals_out
     fun = partial(_run, form=form, shape=out.shape, kind=kind)
     return emit(ctx, fun, a, b, index)

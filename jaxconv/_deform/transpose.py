@@ -12,6 +12,7 @@ from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Ints
+from jaxconv._core.primitive import like
 from jaxconv._core.spec import Layout
 from jaxconv._deform import read
 from jaxconv._deform.read import Options
@@ -90,7 +91,7 @@ def deform_conv_transpose(
     geometry, _ = windows.transpose(space, window, output_padding, output_size)
     first = arranged == "channels_first"
     size = (channels, *geometry.input) if first else (*geometry.input, channels)
-    image = jax.ShapeDtypeStruct((y.shape[0], *size), y.dtype)
+    image = like((y.shape[0], *size), y, moves, given.kernel)
     options = Options(implementation, memory_limit, precision)
     call = read.deform(
         "input", geometry, arranged, groups, image.shape, moves, factor, options

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
+from jaxconv._core.exchange import around
 from jaxconv._core.geometry import Axis, Ints
 
 Pairs = tuple[tuple[int, int], ...]
@@ -221,39 +219,8 @@ def exchange_halo(
     limits.indexed(*longest, f"elements on axis {axis}", longer[axis])
     limits.array(*longest, longer)
     circular = padding_mode == "circular"
-    front = list(_from(x, low, axis, axis_name, 1, circular))[::-1]
-    behind = list(_from(x, high, axis, axis_name, -1, circular))
-    own = lax.slice_in_dim(x, max(0, -low), size - max(0, -high), axis=axis)
     with jax.named_scope("jaxconv.exchange_halo"):
-        return jnp.concatenate([*front, own, *behind], axis) if front + behind else own
-
-
-def _from(
-    x: jax.Array, wanted: int, axis: int, axis_name: str, step: int, circular: bool
-) -> Iterator[jax.Array]:
-    """The nearest elements of the shards on one side, the nearest shard first."""
-    shards, size = int(lax.axis_size(axis_name)), x.shape[axis]
-    hop = 0
-    while wanted > 0:
-        hop, count = hop + step, min(size, wanted)
-        if abs(hop) >= shards and not circular:  # beyond the ends of the whole
-            yield jnp.zeros((*x.shape[:axis], wanted, *x.shape[axis + 1 :]), x.dtype)
-            return
-        start = size - count if step > 0 else 0
-        part = lax.slice_in_dim(x, start, start + count, axis=axis)
-        yield _moved(part, hop, shards, axis_name, circular)
-        wanted -= count
-
-
-def _moved(
-    part: jax.Array, hop: int, shards: int, axis_name: str, circular: bool
-) -> jax.Array:
-    """What shard r has, at shard r + hop; zeros where none sends."""
-    if circular:
-        pairs = [(r, (r + hop) % shards) for r in range(shards)]
-    else:
-        pairs = [(r, r + hop) for r in range(shards) if 0 <= r + hop < shards]
-    return lax.ppermute(part, axis_name, pairs)
+        return around(x, low, high, axis, axis_name, circular=circular)
 
 
 def with_halo(

@@ -16,6 +16,7 @@ from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints, read_extent
+from jaxconv._core.primitive import like
 from jaxconv._lowerings.base import frame
 
 
@@ -138,7 +139,7 @@ def fold(
     shape = (*geometry.input, channels)
     if arranged == "channels_first":
         shape = (channels, *geometry.input)
-    image = jax.ShapeDtypeStruct((columns.shape[0], *shape), columns.dtype)
+    image = like((columns.shape[0], *shape), columns)
 
     def forward(x: jax.Array) -> jax.Array:
         return unfold(

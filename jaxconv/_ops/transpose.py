@@ -10,6 +10,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._border.call import Setup, read_call
 from jaxconv._border.hints import explained
+from jaxconv._core.primitive import like
 
 
 @explained
@@ -114,5 +115,4 @@ def _unpad(z: jax.Array, setup: Setup) -> jax.Array:
         return z
     widths = setup.widths(z.ndim)
     shape = [size - lo - hi for size, (lo, hi) in zip(z.shape, widths, strict=True)]
-    inner = jax.ShapeDtypeStruct(shape, z.dtype)
-    return jax.linear_transpose(setup.pad, inner)(z)[0]
+    return jax.linear_transpose(setup.pad, like(shape, z))(z)[0]

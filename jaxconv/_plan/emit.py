@@ -12,9 +12,11 @@ from jax.interpreters import mlir
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import case_of
 from jaxconv._core.intercept import plain
+from jaxconv._core.partitioned import can_partition
 from jaxconv._core.primitive import emit
 from jaxconv._core.spec import Spec
 from jaxconv._plan.choose import choose
+from jaxconv._plan.partition import PARTITIONED
 from jaxconv._plan.place import Place
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -44,6 +46,8 @@ def _result(v: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
+    if can_partition(ctx):
+        return PARTITIONED.emit(ctx, spec, a, b)
     place = Place.of(ctx, platform)
     return emit(ctx, partial(run, spec=spec, place=place), a, b)
 

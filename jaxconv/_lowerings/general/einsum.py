@@ -119,12 +119,6 @@ def _einsum(equation: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
     )
 
 
-def refuse(case: Case) -> str | None:
-    if case.groups == 1:
-        return "there is only one group"
-    return None
-
-
 def scratch(case: Case) -> int:
     """What every tap reads, and its product, should XLA make all of them at once."""
     image: Role = "output" if case.role == "input" else "input"
@@ -136,6 +130,5 @@ LOWERING = Lowering(
     "einsum",
     "one product per tap with all axes apart, for sharded operands",
     {"output": output, "input": input, "kernel": kernel},
-    refuse,
-    scratch,
+    scratch=scratch,
 )

@@ -1,0 +1,61 @@
+"""Some random shardings, always the same ones, and those that were found to be wrong.
+
+``python -m tests.fuzz.shardings 3000`` for more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from fuzz.shardings import Trial, check, draw
+
+COUNT = 80
+
+FOUND = {
+    # jax.lax.ppermute numbers the shards of several mesh axes in the mesh's order.
+    "mesh axes in another order than the mesh's": Trial(
+        "conv_transpose",
+        ((2, 16, 12, 6), (1, 3, 8, 6)),
+        {"dilation": (1, 2), "groups": 2, "layout": "channels_last"},
+        (4, 2),
+        (P(None, "b", "a"), P(None, None, ("a", "b")), P(None, None, "b")),
+    ),
+    # The rows of the result are 10, which the mesh axis of the image does not divide.
+    "explicit rows that the result has not": Trial(
+        "conv",
+        ((6, 8, 8, 5), (2, 4, 3, 4)),
+        {"padding": (2, 2), "groups": 2},
+        (4, 2),
+        (P(None, "b", "a"), P(None, "a", None, "b"), P()),
+        "explicit",
+    ),
+    "fold of a shard": Trial(
+        "fold",
+        ((4, 12, 9),),
+        {"output_size": (4, 4), "kernel_size": (2, 2)},
+        (2, 2),
+        (P(None, "b"), P(None, None, "b")),
+        "manual",
+    ),
+    "a padding mode's transpose in a shard": Trial(
+        "conv_transpose",
+        ((4, 6, 8), (6, 3, 3)),
+        {"padding": 1, "padding_mode": "reflect"},
+        (2, 2),
+        (P(None, "b"), P("b"), P()),
+        "manual",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name: str) -> None:
+    check(FOUND[name])
+
+
+@pytest.mark.parametrize("first", range(0, COUNT, 10))
+def test_random_shardings(first: int) -> None:
+    for seed in range(first, first + 10):
+        check(draw(np.random.default_rng(seed)), seed)
