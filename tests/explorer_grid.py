@@ -178,7 +178,10 @@ def node() -> str | None:
 def in_node(program: str, settings: list[Setting]) -> list[dict[str, Any]]:
     """The arithmetic alone, without any page."""
     script = "\n".join(
-        [*map(read, ("rules.js", "arithmetic.js", "words.js")), REPORT.read_text()]
+        [
+            *map(read, ("rules.js", "arithmetic.js", "words.js", "code.js")),
+            REPORT.read_text(),
+        ]
     )
     script += (
         '\nconst settings = JSON.parse(require("fs").readFileSync(0, "utf8"));'

@@ -153,11 +153,13 @@ def test_formulas_hold_with_their_numbers(
 
 
 @needs_node
-@pytest.mark.parametrize("library", ["jaxconv", "PyTorch", "lax", "Flax"])
+@pytest.mark.parametrize("library", ["jaxconv", "PyTorch", "lax", "Flax", "Keras"])
 def test_code_to_copy_runs_and_gives_the_values_drawn(
     few: list[dict[str, Any]], library: str
 ) -> None:
-    module = {"PyTorch": "torch", "Flax": "flax.linen"}.get(library)
+    module = {"PyTorch": "torch", "Flax": "flax.linen", "Keras": "keras"}.get(library)
+    if library == "Keras" and os.environ.get("KERAS_BACKEND") != "jax":
+        pytest.skip("needs KERAS_BACKEND=jax")
     if module:
         pytest.importorskip(module, reason=f"{library} is not installed")
     for report in few:

@@ -24,6 +24,7 @@ if CHROMIUM is None:
     pytest.skip("no Chromium or Chrome is installed", allow_module_level=True)
 
 Page = Any
+LINE = "op=conv&dims=1&input=5&kernel=3&stride=2&padding=1&dilation=1"
 CONV = "op=conv&dims=1&input=6&kernel=3&stride=2&padding=1&dilation=1"
 SCATTER = (
     "op=conv_transpose&dims=2&view=scatter&input=3,2&kernel=3,2&stride=2&padding=1,0"
@@ -60,13 +61,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Page]:
-    """A fresh page with the default setting; whatever it logs or throws is an error."""
+    """A fresh page with a short line; whatever it logs or throws is an error."""
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     opened = context.new_page()
     opened.on("console", lambda message: complaints.append(message.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
+    opened.goto(f"{address}#{LINE}")
     yield opened
     context.close()
     assert complaints == []
@@ -211,14 +212,17 @@ def test_a_broken_rule_is_said_as_the_library_says_it(page: Page) -> None:
 @pytest.mark.parametrize(
     ("hash", "said"),
     [
-        ("stride=abc", "stride='abc': is not an int"),
+        ("dims=1&stride=abc", "stride='abc': is not an int"),
         (
             "op=<img src=x onerror=window.hit=1>",
             "op='<img src=x onerror=window.hit=1>'",
         ),
-        ("input=<svg onload=window.hit=1>", "input_size='<svg onload=window.hit=1>'"),
+        (
+            "dims=1&input=<svg onload=window.hit=1>",
+            "input_size='<svg onload=window.hit=1>'",
+        ),
         ("dims=3", "dims=3: is not drawn here. Write 1 or 2."),
-        ("input=9999", "input_size=9999: is more than this page takes"),
+        ("dims=1&input=9999", "input_size=9999: is more than this page takes"),
         ("op=conv&dims=2&input=4,0", "input_size=(4, 0): 0 must be at least 1"),
     ],
 )
@@ -231,7 +235,7 @@ def test_a_strange_address_is_an_error_and_never_markup(
     assert page.evaluate("window.hit") is None
     assert page.locator("img").count() == 0
     page.get_by_text("Back to the last setting").click()
-    assert text(page, "#summary") == "input 5 → result 3"
+    assert text(page, "#summary") == "input 3 × 3 → result 5 × 5"
 
 
 def test_what_is_too_large_to_draw_still_has_sizes_and_code(page: Page) -> None:
@@ -245,6 +249,86 @@ def test_what_is_too_large_to_draw_still_has_sizes_and_code(page: Page) -> None:
     assert page.locator("#play").is_visible()
 
 
+def test_values_can_be_typed(page: Page) -> None:
+    """Over and over as far as there are cells, in the address and in the code too."""
+    show(page, SCATTER)
+    page.get_by_label("input values").fill("2, -1.5 0")
+    page.get_by_label("kernel values").fill("1 0 -2 4")
+    x = np.resize([2, -1.5, 0], (1, 3, 2))
+    kernel = np.resize([1.0, 0, -2, 4], (1, 1, 3, 2))
+    wanted = jaxconv.conv_transpose(
+        x, kernel, stride=2, padding=(1, 0), output_padding=(1, 0)
+    )
+    found = page.evaluate("resultAfter(drawn, drawn.steps - 1)")
+    np.testing.assert_allclose(found, np.ravel(wanted))
+    assert "[2.0, -1.5, 0.0, 2.0, -1.5, 0.0]" in text(page, "#codes")
+    page.reload()
+    assert page.get_by_label("input values").input_value() == "2, -1.5 0"
+    page.get_by_label("input values").fill("2, b")
+    assert page.get_by_label("input values").get_attribute("aria-invalid") == "true"
+
+
+def test_overlaps_are_counted(page: Page) -> None:
+    show(page, SCATTER)
+    ones = jaxconv.conv_transpose(
+        np.ones((1, 3, 2)), np.ones((1, 1, 3, 2)),
+        stride=2, padding=(1, 0), output_padding=(1, 0),
+    )  # fmt: skip
+    cells = page.evaluate(
+        "[...document.querySelectorAll('#overlap .cell')].map((c) => c.textContent)"
+    )
+    assert [int(cell) for cell in cells] == np.ravel(ones).astype(int).tolist()
+    assert "1, 2 (a checkerboard)" in text(page, "#overlap-text")
+    show(page, CONV)
+    assert not page.locator("#overlap-section").is_visible()
+
+
+def test_it_opens_on_a_transposed_image_and_speaks_chinese(
+    page: Page, address: str
+) -> None:
+    page.goto("about:blank")
+    page.goto(address)
+    assert text(page, "#summary") == "input 3 × 3 → result 5 × 5"
+    before = text(page, "main")
+    page.click("#language")
+    assert text(page, "#summary") == "输入 3 × 3 → 结果 5 × 5"
+    assert text(page, "h1") == "卷积探索器"
+    assert page.evaluate("document.documentElement.lang") == "zh"
+    left = page.evaluate("""() => [...document.querySelectorAll(
+      "legend, label, h2, dt, button, figcaption, .hint, .note, #legend li")]
+      .filter((e) => e.offsetParent && !/[\u4e00-\u9fff]/.test(e.textContent))
+      .map((e) => e.textContent.trim()).filter((text) => /[a-z]{3}/.test(text))""")
+    assert left == ["English"]
+    page.click("#language")
+    assert text(page, "main") == before
+
+
+def test_the_picture_is_saved_as_it_looks(page: Page) -> None:
+    show(page, ZEROS)
+    with page.expect_download() as waiting:
+        page.click("#save")
+    saved = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert waiting.value.suggested_filename == "conv_transpose-step-1.svg"
+    cells = page.locator("#stage .cell").count()
+    assert saved.count("<rect") == cells + 2  # the window's frame, and the ground
+    fill = page.evaluate(
+        "getComputedStyle(document.querySelector('#stage .weight rect')).fill"
+    )
+    assert f'fill="{fill}"' in saved
+    assert "class=" not in saved
+
+
+def test_a_phone_keeps_the_picture_in_sight(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    show(page, SCATTER)
+    page.evaluate("find('x').scrollIntoView()")
+    page.wait_for_timeout(50)
+    stage = page.locator("#stage").bounding_box()
+    assert stage is not None
+    assert 0 <= stage["y"] < 160
+    assert page.locator("#x").is_visible()
+
+
 # Keyboard -----------------------------------------------------------------------------
 
 FOCUSED = "document.activeElement.id || document.activeElement.ariaLabel"
@@ -252,16 +336,17 @@ FOCUSED = "document.activeElement.id || document.activeElement.ariaLabel"
 
 def test_tab_goes_through_the_controls_in_order(page: Page) -> None:
     found = []
-    for _ in range(24):
+    for _ in range(28):
         page.keyboard.press("Tab")
         found.append(page.evaluate(f"{FOCUSED} || document.activeElement.tagName"))
     fields = ("input", "kernel", "stride", "padding", "dilation")
     sliders = [name for field in fields for name in (f"{field}, slider", field)]
+    assert found.pop(0) == "language"
     radios = found[:2]
     assert radios == ["INPUT", "INPUT"]  # one of each group, as radios do
-    player = ["play", "previous", "next", "speed", "step"]
+    player = ["play", "previous", "next", "speed", "save", "step"]
     copies = ["Copy the jaxconv code", "PRE", "Copy the PyTorch code", "PRE"]
-    assert found[2:22] == [*sliders, "copy-link", *player, *copies]
+    assert found[2:25] == [*sliders, "x", "w", "copy-link", *player, *copies]
 
 
 def test_keys_play_step_and_move_sliders(page: Page) -> None:

@@ -170,17 +170,38 @@ function reads(drawn) {
   );
 }
 
-// Values: 1 to 9 over and over, for the input as for the kernel -----------------------
+// Values: those that were typed, over and over, else 1 to 9 ---------------------------
 
-function valueOf(index) {
-  return (index % 9) + 1;
+const USUAL = count(9).map((n) => n + 1);
+const typed = { input: USUAL, kernel: USUAL };
+
+function inputValue(index) {
+  return typed.input[index % typed.input.length];
+}
+
+function weightValue(index) {
+  return typed.kernel[index % typed.kernel.length];
+}
+
+/** Numbers between commas or spaces; none of them the usual ones, null if not all are. */
+function parseValues(text) {
+  const parts = text.split(/[\s,]+/).filter(Boolean);
+  const numbers = parts.map(Number);
+  if (!numbers.every(Number.isFinite)) return null;
+  return numbers.length ? numbers : USUAL;
+}
+
+/** A number as it is shown: sums of decimals without the dust of rounding. */
+function rounded(value) {
+  return Number(value.toPrecision(6));
 }
 
 /** What one step reads and multiplies: [weight, value, cell, at] per tap. */
 function terms(drawn, step) {
   return windowAt(drawn, step).map((tap) => {
-    const value = drawn.writes ? valueOf(step) : tap.at === null ? 0 : valueOf(tap.at);
-    return { ...tap, factor: valueOf(tap.weight), value };
+    const at = drawn.writes ? step : tap.at;
+    const value = at === null ? 0 : inputValue(at);
+    return { ...tap, factor: weightValue(tap.weight), value };
   });
 }
 
@@ -189,13 +210,32 @@ function resultAfter(drawn, step) {
   const steps = count(step + 1);
   if (!drawn.writes) {
     const rest = count(drawn.steps - step - 1).map(() => null);
-    const total = (n) => sum(terms(drawn, n).map((t) => t.factor * t.value));
+    const total = (n) => rounded(sum(terms(drawn, n).map((t) => t.factor * t.value)));
     return [...steps.map(total), ...rest];
   }
   const result = count(product(drawn.axes.map((axis) => axis.size))).map(() => null);
   for (const { at, factor, value } of steps.flatMap((n) => terms(drawn, n))) {
     if (at !== null) result[at] += factor * value;
   }
-  if (step === drawn.steps - 1) return result.map((value) => value ?? 0);
-  return result;
+  const last = step === drawn.steps - 1;
+  return result.map((value) => (value === null ? (last ? 0 : null) : rounded(value)));
+}
+
+/** How many windows of a transposed convolution add to each entry of its result. */
+function overlaps(drawn) {
+  const found = count(product(drawn.axes.map((axis) => axis.size))).map(() => 0);
+  for (const { at } of count(drawn.steps).flatMap((n) => windowAt(drawn, n))) {
+    if (at !== null) found[at] += 1;
+  }
+  return found;
+}
+
+/** The numbers of windows far from every edge: what repeats if the result is large. */
+function innerOverlaps(setting) {
+  const perAxis = setting.kernel.map((k, a) => {
+    const [s, d] = [setting.stride[a], setting.dilation[a]];
+    return count(s).map((r) => count(k).filter((t) => (t * d) % s === r).length);
+  });
+  const pairs = perAxis.reduce((all, one) => all.flatMap((m) => one.map((n) => m * n)));
+  return [...new Set(pairs)].sort((m, n) => m - n);
 }

@@ -65,8 +65,8 @@ function extent(shape) {
 /** What a cell of the strip shows: its value, zero on padding, the sum so far. */
 function stripText(drawn, cell, result) {
   if (drawn.writes) return cell.kind === "result" ? (result[cell.at] ?? "") : null;
-  if (cell.kind === "cropped") return cell.at === null ? null : valueOf(cell.at);
-  return cell.at === null ? 0 : valueOf(cell.at);
+  if (cell.kind === "cropped") return cell.at === null ? null : inputValue(cell.at);
+  return cell.at === null ? 0 : inputValue(cell.at);
 }
 
 function stripCells(drawn, step, result) {
@@ -82,7 +82,7 @@ function stripCells(drawn, step, result) {
 function pointCells(drawn, step, result) {
   return count(drawn.steps).map((flat) => {
     const { x, y } = place(flat, drawn.points);
-    const text = drawn.writes ? valueOf(flat) : (result[flat] ?? "");
+    const text = drawn.writes ? inputValue(flat) : (result[flat] ?? "");
     const kind = drawn.writes ? "input" : "result";
     return cellAt(x, y, text, flat === step ? `${kind} now` : kind, flat);
   });
@@ -115,14 +115,14 @@ function drawLine(drawn, step, result) {
     return svgElement("line", { ...ends, y1: from, y2: to });
   });
   const kernel = terms(drawn, step).map(({ cell, factor, value }) =>
-    cellAt(cell * CELL, flip(top), drawn.writes ? factor * value : factor, "weight"),
+    cellAt(cell * CELL, flip(top), drawn.writes ? rounded(factor * value) : factor, "weight"),
   );
   const [strip, points] = NAMES[drawn.view];
   const kernelName = drawn.turned ? "the turned kernel" : "the kernel";
   const what = drawn.writes ? `${kernelName} times one input` : kernelName;
   const rows = [`${strip}`, what, points];
   if (drawn.writes) rows.reverse();
-  const label = `Rows, from the top: ${rows.join("; ")}.`;
+  const label = `${t("Rows, from the top")}: ${rows.map(t).join("; ")}.`;
   const svg = picture(
     width, height, label, 1.25, 0.75, ...join,
     moved(0, flip(0), stripCells(drawn, step, result)), ...kernel,
@@ -145,14 +145,14 @@ function frame(drawn, step) {
 function drawPlane(drawn, step, result) {
   const grid = (caption, shape, cells, ...more) => {
     const { width, height } = extent(shape);
-    const label = `${caption}, ${shape.join(" × ")}`;
+    const label = `${t(caption)}, ${shape.join(" × ")}`;
     const svg = picture(width, height, label, 1, 0.62, ...cells, ...more);
     return { caption: label, svg };
   };
   const weights = count(product(drawn.kernel)).map((flat) => {
     const weight = drawn.turned ? product(drawn.kernel) - 1 - flat : flat;
     const { x, y } = place(flat, drawn.kernel);
-    return cellAt(x, y, valueOf(weight), "weight");
+    return cellAt(x, y, weightValue(weight), "weight");
   });
   const [strip, points] = NAMES[drawn.view];
   const figures = [
@@ -183,20 +183,34 @@ function describe(drawn, step) {
   const name = (letter, flat, shape) => `${letter}[${unravel(flat, shape).join(", ")}]`;
   const all = terms(drawn, step);
   if (!drawn.writes) {
-    const total = sum(all.map(({ factor, value }) => factor * value));
+    const total = rounded(sum(all.map(({ factor, value }) => factor * value)));
     const target = name("y", step, drawn.points);
-    if (all.length > 12) return `${target} = sum of ${all.length} products = ${total}`;
+    if (all.length > 16) return `${target} = sum of ${all.length} products = ${total}`;
     const products = all.map(({ factor, value }) => `${factor}·${value}`);
     return `${target} = ${products.join(" + ")} = ${total}`;
   }
-  const source = `${name("x", step, drawn.points)} = ${valueOf(step)}`;
+  const source = `${name("x", step, drawn.points)} = ${inputValue(step)}`;
   if (all.length > 12) return `${source}, times ${all.length} weights, is added to y`;
   const sizes = drawn.axes.map((axis) => axis.size);
   const parts = all.map(({ factor, value, at }) => {
-    const target = at === null ? "cropped" : name("y", at, sizes);
+    const target = at === null ? t("cut off") : name("y", at, sizes);
     return `${factor}·${value} → ${target}`;
   });
   return `${source}: ${parts.join(", ")}`;
+}
+
+/** The counts of `overlaps` in the cells of the result, darker where there are more. */
+function drawOverlap(drawn, counts) {
+  const shape = drawn.axes.map((axis) => axis.size);
+  const { width, height } = extent(shape);
+  const most = Math.max(1, ...counts);
+  const cells = counts.map((number, flat) => {
+    const { x, y } = place(flat, shape);
+    const shade = Math.floor((number * 5) / most);
+    return cellAt(x, y, number, `heat heat-${shade}`);
+  });
+  const label = `${t("Windows over each result")}, ${shape.join(" × ")}`;
+  return picture(width, height, label, 0.8, 0, ...cells);
 }
 
 // The matrix --------------------------------------------------------------------------
@@ -226,7 +240,7 @@ function drawMatrix(matrix, label) {
     const group = svgElement(
       "g", { class: "entry" },
       svgElement("rect", { x: x + 1, y: y + 1, width: CELL - 2, height: CELL - 2 }),
-      numberIn(x, y, valueOf(tap)),
+      numberIn(x, y, weightValue(tap)),
     );
     Object.assign(group.dataset, { row, column });
     return group;

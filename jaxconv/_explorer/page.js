@@ -73,6 +73,11 @@ function showControls(found) {
   }
   find("field-output_padding").hidden = state.op === "conv";
   find("view").hidden = state.op === "conv";
+  for (const name of ["x", "w"]) {
+    const made = find(name);
+    if (made.value !== state[name]) made.value = state[name];
+    made.setAttribute("aria-invalid", parseValues(state[name]) === null);
+  }
 }
 
 // Drawing -----------------------------------------------------------------------------
@@ -88,6 +93,10 @@ function change(some) {
 }
 
 function show() {
+  translate(state.lang);
+  find("play").textContent = t(timer ? "Pause" : "Play");
+  typed.input = parseValues(state.x) ?? USUAL;
+  typed.kernel = parseValues(state.w) ?? USUAL;
   const setting = settingOf(state);
   const found = problem(setting);
   if (found) pause();
@@ -98,14 +107,15 @@ function show() {
   for (const section of document.querySelectorAll("#views section")) {
     section.hidden = Boolean(found);
   }
-  find("summary").textContent = found ? "No result: a rule is broken." : sizes(setting);
+  find("summary").textContent = found ? t("No result: a rule is broken.") : sizes(setting);
   if (found) drawn = null;
   else showSetting(setting);
 }
 
 function sizes(setting) {
   const times = (values) => values.join(" × ");
-  return `input ${times(setting.input)} → result ${times(resultSize(setting))}`;
+  const [from, to] = [times(setting.input), times(resultSize(setting))];
+  return `${t("input")} ${from} → ${t("result")} ${to}`;
 }
 
 function showSetting(setting) {
@@ -120,8 +130,21 @@ function showSetting(setting) {
     pause();
     find("stage").textContent = why;
   }
+  showOverlap(setting);
   showMatrix(setting);
   if (drawn) showStep();
+}
+
+function showOverlap(setting) {
+  find("overlap-section").hidden = setting.op === "conv" || !drawn;
+  if (setting.op === "conv" || !drawn) return;
+  const seen = scene(setting, "scatter");
+  const [counts, inner] = [overlaps(seen), innerOverlaps(setting)];
+  const told = inner.length > 1 ? t("a checkerboard") : t("everywhere the same");
+  find("overlap-text").textContent =
+    `${t("Windows over each result, inside")}: ${inner.join(", ")} (${told}). ` +
+    t("Equal weights leave a pattern unless the stride divides the kernel.");
+  find("overlap").replaceChildren(drawOverlap(seen, counts));
 }
 
 function showLegend() {
@@ -132,7 +155,7 @@ function showLegend() {
     const item = document.createElement("li");
     const svg = picture(CELL, CELL, "", 0.75, 0, cellAt(0, 0, null, kind));
     svg.setAttribute("aria-hidden", "true");
-    item.append(svg, LEGEND[kind]);
+    item.append(svg, t(LEGEND[kind]));
     return item;
   });
   find("legend").replaceChildren(...items);
@@ -147,15 +170,15 @@ function textElement(name, className, text) {
 
 function showFormulas(all) {
   const rows = all.flatMap(({ title, source, note, symbols, lines: filledIn }) => {
-    const term = textElement("dt", "", title);
-    if (source) term.append(" ", textElement("small", "", source));
+    const term = textElement("dt", "", t(title));
+    if (source) term.append(" ", textElement("small", "", t(source)));
     const body = document.createElement("dd");
     body.append(...symbols.map((text) => textElement("div", "symbols", text)));
     body.append(...filledIn.map((text, axis) => {
-      const which = filledIn.length > 1 ? ["rows: ", "columns: "][axis] : "= ";
+      const which = filledIn.length > 1 ? `${t(["rows", "columns"][axis])}: ` : "= ";
       return textElement("div", "numbers", which + text);
     }));
-    if (note) body.append(textElement("div", "note", note));
+    if (note) body.append(textElement("div", "note", t(note)));
     return [term, body];
   });
   find("formulas").replaceChildren(...rows);
@@ -167,14 +190,14 @@ function showMatrix(setting) {
   const { rows, columns, stored } = matrix;
   const name = conv ? "C" : "Cᵀ";
   const { dense, valid } = work(geometry(setting));
-  const works = `${dense} multiply-adds, ${dense - valid} of them on zeros or cut off`;
-  const lit = drawn?.writes ? "The lit column belongs" : "The lit row belongs";
+  const lit = drawn?.writes ? t("The lit column belongs") : t("The lit row belongs");
   find("matrix-text").textContent =
-    `y = ${name} x, both flattened: ${name} is ${rows} × ${columns} with ${stored} ` +
-    `${stored === 1 ? "entry" : "entries"} that ${stored === 1 ? "is" : "are"} not ` +
-    `zero; ${works}. ${drawn ? `${lit} to the step above.` : ""}`;
+    `y = ${name} x, ${t("both flattened")}: ${rows} × ${columns}, ${stored} ` +
+    `${t("entries that are not zero")}; ${dense} ${t("multiply-adds")}, ` +
+    `${dense - valid} ${t("of them on zeros or cut off")}. ` +
+    (drawn ? `${lit} ${t("to the step above.")}` : "");
   if (!drawn || stored > MOST_ENTRIES || rows + columns > 600) {
-    find("matrix").textContent = "Too large to draw.";
+    find("matrix").textContent = t("Too large to draw.");
     matrix = null;
     return;
   }
@@ -185,7 +208,7 @@ function showCode(all) {
   const blocks = Object.entries(all).map(([name, text]) => {
     const block = document.createElement("div");
     block.className = "code";
-    const button = textElement("button", "", "Copy");
+    const button = textElement("button", "", t("Copy"));
     button.type = "button";
     button.setAttribute("aria-label", `Copy the ${name} code`);
     const code = textElement("pre", "", text);

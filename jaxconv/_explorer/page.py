@@ -7,11 +7,14 @@ import hashlib
 from importlib import resources
 
 SCRIPTS = (
+    "chinese.js",
     "rules.js",
     "arithmetic.js",
     "words.js",
+    "code.js",
     "state.js",
     "drawing.js",
+    "saving.js",
     "page.js",
     "player.js",
 )

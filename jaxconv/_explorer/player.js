@@ -40,7 +40,7 @@ function goTo(wanted) {
 function pause() {
   clearInterval(timer);
   timer = null;
-  find("play").textContent = "Play";
+  find("play").textContent = t("Play");
   find("step-text").setAttribute("aria-live", "polite");
 }
 
@@ -48,7 +48,7 @@ function play() {
   if (!drawn) return;
   clearInterval(timer);
   timer = setInterval(() => goTo(step + 1), Number(find("speed").value));
-  find("play").textContent = "Pause";
+  find("play").textContent = t("Pause");
   find("step-text").setAttribute("aria-live", "off"); // it would never stop talking
 }
 
@@ -66,6 +66,7 @@ function onKey(event) {
   const tag = event.target.tagName;
   const modified = event.ctrlKey || event.altKey || event.metaKey;
   if (modified || !drawn || ["SELECT", "PRE"].includes(tag)) return;
+  if (event.target.type === "text") return;
   const slider = tag === "INPUT" && ["range", "number"].includes(event.target.type);
   const presses = tag === "BUTTON" || (tag === "INPUT" && !slider);
   const moves = {
@@ -114,6 +115,13 @@ function start() {
     const cell = target.closest("[data-step]");
     if (cell) stepTo(Number(cell.dataset.step));
   });
+  for (const name of ["x", "w"]) {
+    find(name).addEventListener("input", () => change({ [name]: find(name).value }));
+  }
+  find("save").addEventListener("click", saveStage);
+  find("language").addEventListener("click", () =>
+    change({ lang: state.lang === "zh" ? "en" : "zh" }),
+  );
   find("copy-link").addEventListener("click", ({ target }) =>
     copy(location.href, target),
   );

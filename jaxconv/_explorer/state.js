@@ -6,19 +6,22 @@ const MAXIMA = {
   input: 12, kernel: 7, stride: 4, padding: 6, dilation: 4, output_padding: 3,
 };
 const START = {
-  input: 5, kernel: 3, stride: 2, padding: 1, dilation: 1, output_padding: 0,
+  input: 3, kernel: 3, stride: 2, padding: 1, dilation: 1, output_padding: 0,
 };
 const FIELDS = Object.keys(MAXIMA);
 
-/** {op, dims, view, fields}: one or two values per field, numbers or text in error. */
+/** {op, dims, view, x, w, lang, fields}: one or two values per field, numbers or text in error. */
 function readHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const values = (field) => (given.get(field) ?? String(START[field])).split(",");
   const fields = FIELDS.map((field) => [field, values(field).map(parseValue)]);
   return {
-    op: given.get("op") ?? "conv",
-    dims: parseValue(given.get("dims") ?? "1"),
+    op: given.get("op") ?? "conv_transpose",
+    dims: parseValue(given.get("dims") ?? "2"),
     view: given.get("view") === "zeros" ? "zeros" : "scatter",
+    x: given.get("x") ?? "",
+    w: given.get("w") ?? "",
+    lang: given.get("lang") === "zh" ? "zh" : "en",
     fields: Object.fromEntries(fields),
   };
 }
@@ -35,6 +38,8 @@ function writeHash(state) {
   const entries = [["op", state.op], ["dims", state.dims]];
   if (state.op !== "conv") entries.push(["view", state.view]);
   for (const field of shownFields) entries.push([field, state.fields[field].join(",")]);
+  for (const name of ["x", "w"]) if (state[name]) entries.push([name, state[name]]);
+  if (state.lang !== "en") entries.push(["lang", state.lang]);
   return `#${entries.map(([key, value]) => `${key}=${encodeHash(value)}`).join("&")}`;
 }
 
