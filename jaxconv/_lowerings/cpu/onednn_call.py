@@ -1,0 +1,127 @@
+"""One call of oneDNN's forward convolution, which is part of jaxlib's Linux wheels.
+
+XLA's CPU runtime executes the custom call ``__onednn$convolution``.  Its configuration
+is JSON with numbers as text.  oneDNN ends the process over a configuration that it has
+no primitive for, so nothing here may be called before `onednn.refuse` and the plan's
+place have agreed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxconv._core.geometry import Geometry, Ints, read_extent
+from jaxconv._lowerings.base import cut
+
+TARGET = "__onednn$convolution"
+# "SUM" adds to whatever the result's memory holds, and "LINEAR" needs a factor.
+FUSIONS = frozenset(
+    {
+        "BIAS",
+        "BINARY_ADD",
+        "RELU",
+        "RELU6",
+        "ELU",
+        "SIGMOID",
+        "TANH",
+        "SWISH",
+        "GELU_ERF",
+        "GELU_TANH",
+    }
+)
+
+
+class Axes(NamedTuple):
+    """Where an array keeps two of its axes and space, which is in order."""
+
+    first: int  # batch, or the channels in of a kernel
+    second: int  # channels, or the channels out of a kernel
+    space: Ints
+
+
+def image_axes(ndim: int) -> Axes:
+    """(n, *space, c)."""
+    return Axes(0, ndim + 1, tuple(range(1, ndim + 1)))
+
+
+def kernel_axes(ndim: int) -> Axes:
+    """(*window, c, o)."""
+    return Axes(ndim, ndim + 1, tuple(range(ndim)))
+
+
+def call(
+    x: jax.Array,
+    w: jax.Array,
+    geometry: Geometry,
+    groups: int,
+    fusions: Sequence[str] = (),
+    operands: Sequence[jax.Array] = (),
+    axes: Axes | None = None,
+) -> jax.Array:
+    """A convolution of x (n, *space, (g, c)) with w (*window, c, (g, o)).
+
+    ``geometry`` may have negative padding: what no window reaches is cut off first.
+    Windows must read something of every axis of x.
+
+    ``fusions`` name what follows the sum, in order.  "BIAS", which has to be the first,
+    takes an operand (g*o,) and "BINARY_ADD" one like the result; the others, which are
+    functions of one element, take none.  ``axes`` says where w keeps its axes, if they
+    are in another order.
+    """
+    unknown = set(fusions) - FUSIONS
+    assert not unknown, f"oneDNN ends the process over fusions like {unknown}"
+    extents = [read_extent(axis) for axis in geometry.axes]
+    x = cut(x, extents)
+    axes = axes or kernel_axes(geometry.ndim)
+    shape = (x.shape[0], *geometry.output, w.shape[axes.second])
+    window = {
+        "size": geometry.kernel,
+        "pad_left": [e.low for e in extents],
+        "pad_right": [e.high for e in extents],
+        "strides": geometry.stride,
+        "window_dilations": geometry.dilation,
+    }
+    config: dict[str, Any] = {
+        "dims": x.ndim,
+        "input": {"data": _image(image_axes(geometry.ndim))},
+        "kernel": {"filter": _kernel(axes)},
+        "output": {"data": _image(image_axes(geometry.ndim))},
+        "window": window,
+        "feature_groups": groups,
+    }
+    if fusions:
+        config["fusions"] = {"ops": list(fusions)}
+    run = jax.ffi.ffi_call(
+        TARGET,
+        jax.ShapeDtypeStruct(shape, x.dtype),
+        custom_call_api_version=2,
+        legacy_backend_config=json.dumps({"onednn_conv_config": _as_text(config)}),
+    )
+    return run(x, w, *operands)
+
+
+def _image(axes: Axes) -> dict[str, Any]:
+    first, second, space = axes
+    return {"batch_dim": first, "feature_dim": second, "spatial_dims": space}
+
+
+def _kernel(axes: Axes) -> dict[str, Any]:
+    first, second, space = axes
+    return {
+        "input_feature_dim": first,
+        "output_feature_dim": second,
+        "spatial_dims": space,
+    }
+
+
+def _as_text(value: Any) -> Any:
+    """Numbers as XLA's configuration has them, which is protobuf's JSON."""
+    if isinstance(value, dict):
+        return {key: _as_text(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_text(entry) for entry in value]
+    return value if isinstance(value, str) else str(int(value))
