@@ -42,6 +42,7 @@ from jaxconv._ops.variants import pointwise_conv as pointwise_conv
 from jaxconv._ops.variants import separable_conv as separable_conv
 from jaxconv._plan.emit import register as _register
 from jaxconv._plan.names import lowerings as lowerings
+from jaxconv._plan.onednn import onednn as onednn
 
 if not _TYPE_CHECKING:  # there an unknown name is an error already
 

@@ -187,7 +187,7 @@ def test_the_plan_refuses_a_lowering_above_the_limit_and_falls_back() -> None:
     assert LOWERINGS["overlap_add"].refuse(case) is None
     assert LOWERINGS["overlap_add"].scratch(case) > limit(case)
     assert planned(case) == "polyphase"
-    assert "overlap_add" not in _plan.candidates(unnamed(case), "cpu")
+    assert "overlap_add" not in _plan.candidates(unnamed(case), Place("cpu"))
     assert _plan.choose(case, Place("cpu")).lowering.name == "overlap_add"  # asked for
 
 
@@ -204,7 +204,7 @@ def test_what_is_planned_keeps_to_the_limit(role: str, case: Case) -> None:
     about = asked(case, role, "xla")
     name = planned(about)
     assert name == "xla" or LOWERINGS[name].scratch(about) <= limit(about)
-    for candidate in _plan.candidates(unnamed(about), "cpu"):
+    for candidate in _plan.candidates(unnamed(about), Place("cpu")):
         lowering = LOWERINGS[candidate]
         assert candidate == "xla" or lowering.scratch(about) <= limit(about)
         assert not lowering.by_hand

@@ -355,7 +355,7 @@ def check_choice(case: _spec.Case) -> None:
     assert not lowering.by_hand
     most = max(4 * case.operand_bytes, 2**20)
     assert name == "xla" or lowering.scratch(case) <= most
-    assert name in _plan.candidates(case, "cpu")
+    assert name in _plan.candidates(case, Place("cpu"))
     assert name in admissible(case)
     for platform, names in ELSEWHERE.items():
         assert _plan.choose(case, Place(platform)).lowering.name in names

@@ -140,7 +140,7 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
         key = case_key(found.case, place.platform)
         if key in winners or _asked(found.case):
             continue
-        names = candidates(found.case, place.platform)
+        names = candidates(found.case, place)
         times[key] = {name: _seconds(found, name, repeats) for name in names}
         winners[key] = min(times[key], key=times[key].__getitem__)
     return Tuning(tuple(sorted(winners.items())), times)

@@ -17,6 +17,7 @@ from jaxconv._lowerings.cpu import (
     exchange,
     grouped,
     narrow,
+    onednn,
     overlap_add,
     rows,
     shift,
@@ -28,6 +29,7 @@ from jaxconv._lowerings.general import einsum, fft, polyphase, product, xla
 _MODULES = (
     *(
         xla,
+        onednn,
         product,
         shift,
         narrow,

@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import jax
 
+from jaxconv._core.errors import fail
 from jaxconv._core.spec import Case
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.base import DIRECT, Lowering
+from jaxconv._plan import onednn
 from jaxconv._plan.accelerators import ACCELERATORS
 from jaxconv._plan.cpu import CPU
 from jaxconv._plan.place import Place
@@ -25,6 +27,7 @@ from jaxconv._plan.rule import Rule
 from jaxconv._plan.sharding import PARTITIONED
 
 RULES: tuple[Rule, ...] = (*CPU, *ACCELERATORS)
+ONEDNN = "onednn"
 MEMORY = 4  # a planned lowering needs at most this many times operands plus result
 MEMORY_FREE = 2**20  # ... or this many bytes: always allowed, too small to matter
 # Winners of `jaxconv.tune` in force; part of jit's cache key.
@@ -41,21 +44,42 @@ def choose(case: Case, place: Place) -> Choice:
 
     "direct" asks for any lowering in which NaN and infinity do not spread.
     """
-    named = asked_for(case)
+    named = _demanded(case, place) or asked_for(case)
     if named is not None:
         return Choice(named, "asked for by name")
     tuned = _tuned(case, place)
     if tuned is not None:
         return Choice(tuned, "measured fastest by tune")
     for rule in (*PARTITIONED, *RULES):
-        if rule.applies_at(case, place):
-            lowering = LOWERINGS[rule.name]
+        lowering = LOWERINGS[rule.name]
+        if rule.applies_at(case, place) and runs_at(lowering, case, place):
             if _bounded(lowering, case) if rule.limited else takes(lowering, case):
                 return Choice(lowering, rule.reason)
     if place.platform == "cpu" and not takes(LOWERINGS["xla"], case):
         reason = "no rule applies, and it needs least memory of those allowed"
         return Choice(_least_scratch(case), reason)
     return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
+
+
+def _demanded(case: Case, place: Place) -> Lowering | None:
+    """oneDNN, where the call or the switch demands it; an error where it cannot be had.
+
+    As with any lowering, a derivative or vmap of a call that names it may be a case
+    that it does not compute.  The switch means every case.
+    """
+    lowering, named = LOWERINGS[ONEDNN], case.spec.lowering == ONEDNN
+    if named and not takes(lowering, case):
+        return None
+    if not named and onednn.mode() != "demand":
+        return None
+    reason = lowering.refuse(case) or onednn.obstacle(
+        case.dtype.name, *place[:3], asked=True
+    )
+    if reason is not None:
+        name, got = ("implementation", ONEDNN) if named else ("onednn", "demand")
+        remedy = "Leave it out, and the plan takes another lowering where it has to"
+        fail(name, got, f"oneDNN cannot be had here: {reason}", remedy)
+    return lowering
 
 
 def asked_for(case: Case) -> Lowering | None:
@@ -73,7 +97,14 @@ def _tuned(case: Case, place: Place) -> Lowering | None:
     if not winners or place.partitioned or symbolic(case):
         return None
     name = winners.get(case_key(case, place.platform))
-    return LOWERINGS[name] if name and takes(LOWERINGS[name], case) else None
+    if name is None or not runs_at(LOWERINGS[name], case, place):
+        return None
+    return LOWERINGS[name] if takes(LOWERINGS[name], case) else None
+
+
+def runs_at(lowering: Lowering, case: Case, place: Place) -> bool:
+    """Whether the machine and the program allow it, the case aside."""
+    return lowering.name != ONEDNN or case.dtype.name in place.onednn
 
 
 def symbolic(case: Case) -> bool:
@@ -105,13 +136,14 @@ def fits(lowering: Lowering, case: Case) -> bool:
     return lowering.scratch(case) <= max(MEMORY * case.operand_bytes, MEMORY_FREE)
 
 
-def candidates(case: Case, platform: str) -> list[str]:
-    """The lowerings worth timing: those of the platform's rules that fit, and xla."""
-    named = {rule.name for rule in RULES if platform in rule.platforms}
+def candidates(case: Case, place: Place) -> list[str]:
+    """The lowerings worth timing: those of the place's rules that fit, and xla."""
+    named = {rule.name for rule in RULES if place.platform in rule.platforms}
     return [
         name
         for name, lowering in LOWERINGS.items()
-        if name == "xla" or (name in named and fits(lowering, case))
+        if name == "xla"
+        or (name in named and runs_at(lowering, case, place) and fits(lowering, case))
     ]
 
 

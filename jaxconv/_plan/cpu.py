@@ -29,6 +29,12 @@ def _one_channel(case: Case) -> bool:
     return _channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
 
 
+def _onednn_output(case: Case) -> bool:
+    """All but depthwise lines, which it has no quick code for."""
+    line = case.geometry.ndim == 1
+    return case.role == "output" and not (line and _depthwise(case))
+
+
 def _narrow_groups(case: Case) -> bool:
     """Few channels in a group; fewer with a stride, and where channels come last.
 
@@ -132,6 +138,14 @@ CPU: tuple[Rule, ...] = (
         _large_kernel,
         "large kernels: 300x300 on itself 14484 to 1.8; 30x30 1@530x1430 872 to 17; "
         "9x9 3-1@128 6.3 to 0.6; 7x7 4-4@64 1.9 to 0.4",
+    ),
+    Rule(
+        "onednn",
+        ("cpu",),
+        _onednn_output,
+        "oneDNN (Xeon, AMX): 3x3 64@56 30 to 21; 3x3 stride 2 128@56 49 to 22; "
+        "depthwise 7x7 96@56 38 to 2.9; 7 groups of 24@56 56 to 2; 1x1 256-64@56 32 to "
+        "17; volume 3x3x3 16-32@32 40 to 22; not depthwise lines k 5 512@1024, 7 to 43",
     ),
     Rule(
         "shift",

@@ -19,7 +19,7 @@ import jaxlib
 
 from jaxconv._core.errors import choice
 from jaxconv._plan import probe
-from jaxconv._plan.place import Place, processor
+from jaxconv._plan.machine import processor
 
 MODES = ("auto", "forbid", "demand")
 VARIABLE = "JAXCONV_ONEDNN"
@@ -87,38 +87,53 @@ def mode() -> str:
     return _MODE.value or _default_mode()
 
 
-def obstacle(place: Place, dtype: str, *, asked: bool = False) -> str | None:
-    """Why oneDNN cannot be called with operands of a type, or None.
+def types(
+    platform: str, partitioned: bool = False, exporting: bool = False
+) -> frozenset[str]:
+    """The types of operands that oneDNN may be called with, by itself."""
+    place = platform, partitioned, exporting
+    return frozenset(t for t in INSTRUCTIONS if obstacle(t, *place) is None)
+
+
+def obstacle(
+    dtype: str,
+    platform: str,
+    partitioned: bool = False,
+    exporting: bool = False,
+    *,
+    asked: bool = False,
+) -> str | None:
+    """Why oneDNN cannot be called with operands of a type in a place, or None.
 
     ``asked``: the user demands it, so that what is not known yet is probed.
     """
     if mode() == "forbid":
-        return 'it is forbidden, by jaxconv.onednn("forbid") or JAXCONV_ONEDNN'
-    return _of_the_program(place) or _of_the_machine(dtype, asked)
-
-
-def _of_the_program(place: Place) -> str | None:
-    if place.platform != "cpu":
-        return f"it runs on CPUs, and the program is for the platform {place.platform}"
-    if place.exporting:
+        return f'it is forbidden, by jaxconv.onednn("forbid") or {VARIABLE}'
+    if platform != "cpu":
+        return f"it runs on CPUs, and the program is for the platform {platform!r}"
+    if exporting:
         return "jax.export cannot store a call of it"
-    if place.partitioned:
+    if partitioned:
         return "XLA cannot partition a call of it over devices; inside shard_map it can"
     if _caches_programs():
         return "JAX's persistent compilation cache cannot store a call of it"
-    return None
+    return _of_the_machine(dtype, asked)
 
 
 def _caches_programs() -> bool:
     config = cast(Any, jax.config)
-    return bool(config.jax_enable_compilation_cache and config.jax_compilation_cache_dir)
+    return bool(
+        config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
+    )
 
 
 def _of_the_machine(dtype: str, asked: bool) -> str | None:
     needed = INSTRUCTIONS.get(dtype)
     if needed is None:
         return f"it takes {', '.join(INSTRUCTIONS)}, not {dtype}"
-    set_by_user = [v for v in ROUNDING if os.environ.get(v, "STRICT").upper() != "STRICT"]
+    set_by_user = [
+        v for v in ROUNDING if os.environ.get(v, "STRICT").upper() != "STRICT"
+    ]
     if set_by_user:
         return f"the environment variable {set_by_user[0]} makes it round more"
     limited = [v for v in LIMITS if v in os.environ]

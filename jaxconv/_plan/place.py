@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+
+from jaxconv._plan import onednn
 
 
 class Place(NamedTuple):
@@ -15,24 +15,32 @@ class Place(NamedTuple):
     of.
 
     ``partitioned``: XLA partitions the program over several devices.  ``exporting``:
-    `jax.export` makes it, so it may run elsewhere, and later.
+    `jax.export` makes it, so it may run elsewhere, and later.  ``onednn``: the types of
+    the operands that oneDNN may be called with; a place made by hand has none.
     """
 
     platform: str
     partitioned: bool = False
     exporting: bool = False
+    onednn: frozenset[str] = frozenset()
 
     @classmethod
     def here(cls, platform: str | None = None) -> Place:
         """One device of a platform; by default of the one that JAX uses here."""
-        return cls(platform_name(platform or jax.default_backend()))
+        return cls._with_onednn(platform_name(platform or jax.default_backend()))
 
     @classmethod
     def of(cls, ctx: Any, platform: str) -> Place:
         """The place that a primitive is lowered for, from its lowering context."""
         module = ctx.module_context
         exporting = module.lowering_parameters.for_export
-        return cls(platform, partitioned(module.axis_context), exporting)
+        shared = partitioned(module.axis_context)
+        return cls._with_onednn(platform, shared, exporting)
+
+    @classmethod
+    def _with_onednn(cls, *place: Any) -> Place:
+        bare = cls(*place)
+        return bare._replace(onednn=onednn.types(*place))
 
 
 def platform_name(backend: str) -> str:
@@ -47,15 +55,3 @@ def partitioned(axis_context: Any) -> bool:
         return getattr(axis_context, "num_devices", 1) > 1
     manual = frozenset(axis_context.manual_axes)  # handled by shard_map's function
     return math.prod(n for name, n in mesh.shape.items() if name not in manual) > 1
-
-
-@functools.cache
-def processor() -> frozenset[str]:
-    """The features of this machine's processor as Linux names them; else none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    lines = (line.partition(":") for line in text.splitlines())
-    flags = (value for key, _, value in lines if key.strip() == "flags")
-    return frozenset(next(flags, "").split())

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import jaxlib
 import numpy as np
 
+from jaxconv._plan.machine import processor
+
 SECONDS = 120  # for a child
 TYPES = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}  # and how near they come
 
@@ -72,9 +74,9 @@ def key() -> str:
 
 @functools.cache
 def _processor() -> str:
-    from jaxconv._plan.place import processor
-
-    names = sorted(n for n in processor() if n.startswith(("avx", "amx", "sve", "bf16")))
+    names = sorted(
+        n for n in processor() if n.startswith(("avx", "amx", "sve", "bf16"))
+    )
     return f"{platform.machine()} {' '.join(names)}".strip()
 
 
@@ -102,7 +104,11 @@ def _in_a_child(dtype: str) -> str | None:
     if not sys.executable:
         return "there is no Python executable to try it with"
     command = [sys.executable, "-m", "jaxconv._plan.probe", dtype]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": ""}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": "",
+    }
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
         done = subprocess.run(
@@ -201,7 +207,11 @@ def _reached(g: Any, tap: tuple[int, ...]) -> tuple[list[slice], list[slice]]:
         stop = min(axis.o, (axis.i - 1 - shift) // axis.s + 1)
         start = first * axis.s + shift
         count = max(0, stop - first)
-        read.append(slice(start, start + max(0, (count - 1) * axis.s + 1), axis.s) if count else slice(0, 0))
+        read.append(
+            slice(start, start + max(0, (count - 1) * axis.s + 1), axis.s)
+            if count
+            else slice(0, 0)
+        )
         written.append(slice(first, first + count))
     return read, written
 

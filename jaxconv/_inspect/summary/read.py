@@ -69,7 +69,7 @@ def _contraction(
 ) -> Reading:
     dtype = operand_dtype(dtypes[0], dtypes[1], spec)
     case = Case(spec, spec.sizes(shapes[0], shapes[1]), dtype)
-    choice = choose(case, Place(platform))
+    choice = choose(case, Place.here(platform))
     g, (n, c, o) = spec.geometry, case.sizes
     return Reading(
         kind=_KINDS[spec.role],

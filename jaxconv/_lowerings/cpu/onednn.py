@@ -35,7 +35,10 @@ def refuse(case: Case) -> str | None:
         return f"oneDNN takes at most {MOST_AXES} spatial axes, not {g.ndim}"
     if type(case.sizes.n) is not int:
         return "oneDNN needs to know every size, and the batch is symbolic"
-    if max(max(a.i + max(a.lo, 0) + max(a.hi, 0), a.span, a.s) for a in g.axes) > LONGEST:
+    if (
+        max(max(a.i + max(a.lo, 0) + max(a.hi, 0), a.span, a.s) for a in g.axes)
+        > LONGEST
+    ):
         return f"oneDNN is given axes, strides and kernels of at most {LONGEST}"
     largest = max(case.bytes(operand) for operand in OPERANDS)
     if largest > MOST_BYTES:
