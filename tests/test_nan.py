@@ -175,6 +175,7 @@ def test_direct_holds_for_gradients_and_vmap(rng: Rng) -> None:
     assert channels(pulled("grouped")) == [*range(6)]
 
 
+@jaxconv.onednn("forbid")
 def test_explain_tells_what_spreads() -> None:
     shapes = [jax.ShapeDtypeStruct(v, "float32") for v in ((2, 36, 9), (27, 12, 4))]
 

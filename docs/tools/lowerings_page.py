@@ -121,12 +121,14 @@ def _case(workload: Any, cell: str) -> Case:
 def _matrix(found: dict[str, list[Case]]) -> list[str]:
     """A table for each set of platforms with the same choices."""
     tables: dict[tuple[tuple[str, ...], ...], list[str]] = {}
-    for platform in platforms():
+    places = {platform: Place(platform) for platform in platforms()}
+    with_onednn = Place("cpu", onednn=frozenset({"float32", "bfloat16", "float16"}))
+    for title, place in {"cpu with oneDNN": with_onednn, **places}.items():
         chosen = tuple(
-            tuple(_plan.choose(case, Place(platform)).lowering.name for case in row)
+            tuple(_plan.choose(case, place).lowering.name for case in row)
             for row in found.values()
         )
-        tables.setdefault(chosen, []).append(platform)
+        tables.setdefault(chosen, []).append(title)
     lines: list[str] = []
     for chosen, names in tables.items():
         lines += [f"### {', '.join(names)}", ""]

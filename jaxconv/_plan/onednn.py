@@ -11,11 +11,12 @@ import functools
 import os
 import platform as _machine
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import jax
-import jaxlib
+import jaxlib.version
 
 from jaxconv._core.errors import choice
 from jaxconv._plan import probe
@@ -43,10 +44,10 @@ def onednn(mode: str) -> AbstractContextManager[None]:
 
     .. math:: \mathrm{mode} \in \{\text{auto}, \text{forbid}, \text{demand}\}
 
-    A context manager for everything that this thread traces inside; functions compiled
-    outside are compiled again inside, and the other way round.  The environment
-    variable ``JAXCONV_ONEDNN``, read when jaxconv is imported, holds outside of any
-    such context, and ``implementation="onednn"`` demands it for one call.
+    A context manager, and a decorator, for everything that this thread traces inside;
+    functions compiled outside are compiled again inside, and the other way round.  The
+    environment variable ``JAXCONV_ONEDNN`` has one of the same words and holds outside
+    of any such context; ``implementation="onednn"`` demands it for one call.
 
     Args:
       mode: "auto", the default, takes oneDNN where the plan's measurements favour it
@@ -74,7 +75,13 @@ def onednn(mode: str) -> AbstractContextManager[None]:
 
     Source: none; a policy.
     """
-    return _MODE(choice("mode", mode, MODES))
+    return _switched(choice("mode", mode, MODES))
+
+
+@contextmanager
+def _switched(mode: str) -> Generator[None]:
+    with _MODE(mode):
+        yield
 
 
 @functools.cache
@@ -154,14 +161,13 @@ def _unknown_or_failed(dtype: str, asked: bool) -> str | None:
     if proven():
         return None
     return (
-        f"jaxlib {jaxlib.__version__} on {sys.platform} {_machine.machine()} is not one "
-        "that jaxconv is tested with; `python -m jaxconv check` finds out whether it "
-        "works here"
+        f"jaxconv is not tested with jaxlib {jaxlib.version.__version__} on {sys.platform} "
+        f"{_machine.machine()}; `python -m jaxconv check` finds out whether it works"
     )
 
 
 def proven() -> bool:
     """Whether the tests run on such a machine with this jaxlib."""
     here = sys.platform == "linux" and _machine.machine() == "x86_64"
-    version = str(jaxlib.__version__)
+    version = jaxlib.version.__version__
     return here and any(version == v or version.startswith(f"{v}.") for v in PROVEN)

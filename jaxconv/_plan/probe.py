@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jaxlib
+import jaxlib.version
 import numpy as np
 
 from jaxconv._plan.machine import processor
@@ -69,7 +69,7 @@ def path() -> Path:
 
 def key() -> str:
     """The jaxlib and the machine that a probe holds for."""
-    return f"jaxlib {jaxlib.__version__}, {sys.platform} {_processor()}"
+    return f"jaxlib {jaxlib.version.__version__}, {sys.platform} {_processor()}"
 
 
 @functools.cache
@@ -143,7 +143,7 @@ def main(dtype: str) -> int:
             spec = Spec(role, geometry, groups, "channels_last", np.dtype(dtype))
             shapes = (spec.shape(v, Sizes(*sizes)) for v in OPERANDS[role])
             a, b = (draw.standard_normal(shape).astype(dtype) for shape in shapes)
-            run = jax.jit(functools.partial(lowering.roles[role], spec=spec))
+            run = jax.jit(functools.partial(_compute, lowering.roles[role], spec))
             got = np.asarray(run(a, b), np.float64)
             want = _by_numpy(spec, a.astype(np.float64), b.astype(np.float64))
             error = np.abs(got - want).max() / np.abs(want).max()
@@ -154,25 +154,43 @@ def main(dtype: str) -> int:
     return 0
 
 
+def _compute(role: Any, spec: Any, a: Any, b: Any) -> Any:
+    return role(a, b, spec)
+
+
 def _kinds() -> list[tuple[Any, int, tuple[int, int, int]]]:
     """Geometries, groups, and batch and channels per group: asymmetric, strided,
     dilated, grouped and depthwise, with one to three axes, and cut.
     """
     from jaxconv._core.geometry import Geometry
 
-    return [
+    one, ones = (1, 1), (1, 1, 1)
+    lines = [
         (Geometry((19,), (4,), (8,), (2,), (1,), (1,)), 1, (2, 5, 7)),
         (Geometry((18,), (3,), (18,), (1,), (3,), (5,)), 3, (2, 4, 6)),
         (Geometry((17,), (5,), (15,), (1,), (1,), (1,)), 24, (3, 1, 1)),
-        (Geometry((11, 13), (3, 2), (11, 12), (1, 1), (1, 1), (1, 0)), 1, (3, 7, 18)),
-        (Geometry((12, 15), (3, 4), (6, 5), (2, 3), (1, 1), (0, 2)), 1, (2, 16, 33)),
-        (Geometry((14, 11), (3, 3), (12, 8), (1, 1), (2, 3), (1, 2)), 2, (2, 9, 8)),
-        (Geometry((13, 12), (3, 3), (13, 12), (1, 1), (1, 1), (1, 1)), 32, (2, 1, 1)),
-        (Geometry((13, 12), (2, 3), (4, 5), (3, 2), (1, 1), (-2, -1)), 4, (2, 2, 3)),
-        (Geometry((9, 9), (1, 1), (9, 9), (1, 1), (1, 1), (0, 0)), 1, (2, 20, 17)),
-        (Geometry((7, 8, 6), (2, 3, 2), (7, 8, 6), *(((1, 1, 1),) * 2), (1, 1, 0)), 1, (2, 6, 9)),
-        (Geometry((9, 7, 8), (3, 2, 3), (4, 3, 3), (2, 2, 2), (1, 2, 2), (0, 1, 1)), 2, (2, 3, 4)),
-    ]  # fmt: skip
+    ]
+    planes = [
+        (Geometry((11, 13), (3, 2), (11, 12), one, one, (1, 0)), 1, (3, 7, 18)),
+        (Geometry((12, 15), (3, 4), (6, 5), (2, 3), one, (0, 2)), 1, (2, 16, 33)),
+        (Geometry((14, 11), (3, 3), (12, 8), one, (2, 3), (1, 2)), 2, (2, 9, 8)),
+        (Geometry((13, 12), (3, 3), (13, 12), one, one, one), 32, (2, 1, 1)),
+        (Geometry((13, 12), (2, 3), (4, 5), (3, 2), one, (-2, -1)), 4, (2, 2, 3)),
+        (Geometry((9, 9), (1, 1), (9, 9), one, one, (0, 0)), 1, (2, 20, 17)),
+    ]
+    volumes = [
+        (
+            Geometry((7, 8, 6), (2, 3, 2), (7, 8, 6), ones, ones, (1, 1, 0)),
+            1,
+            (2, 6, 9),
+        ),
+        (
+            Geometry((9, 7, 8), (3, 2, 3), (4, 3, 3), (2, 2, 2), (1, 2, 2), (0, 1, 1)),
+            2,
+            (2, 3, 4),
+        ),
+    ]
+    return [*lines, *planes, *volumes]
 
 
 def _by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -205,13 +223,9 @@ def _reached(g: Any, tap: tuple[int, ...]) -> tuple[list[slice], list[slice]]:
         shift = t * axis.d - axis.lo
         first = max(0, -(shift // axis.s))
         stop = min(axis.o, (axis.i - 1 - shift) // axis.s + 1)
-        start = first * axis.s + shift
-        count = max(0, stop - first)
-        read.append(
-            slice(start, start + max(0, (count - 1) * axis.s + 1), axis.s)
-            if count
-            else slice(0, 0)
-        )
+        start, count = first * axis.s + shift, max(0, stop - first)
+        end = start + (count - 1) * axis.s + 1 if count else start
+        read.append(slice(max(0, start), max(0, end), axis.s))
         written.append(slice(first, first + count))
     return read, written
 

@@ -31,6 +31,8 @@ def refuse(case: Case) -> str | None:
     g = case.geometry
     if case.dtype.name not in TYPES:
         return f"oneDNN takes {', '.join(TYPES)}, not {case.dtype.name}"
+    if case.spec.dtype.itemsize > case.dtype.itemsize:
+        return f"its result would be rounded to {case.dtype.name} first"
     if g.ndim > MOST_AXES:
         return f"oneDNN takes at most {MOST_AXES} spatial axes, not {g.ndim}"
     if type(case.sizes.n) is not int:
