@@ -1,4 +1,7 @@
-"""`python -m jaxconv check`: the comparison and the claim, without pictures."""
+"""`python -m jaxconv check`: the comparison and the claim, without pictures.
+
+On a CPU it also tries oneDNN in a child process; what came of it is kept for the plan.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from jaxconv._cli.geometries import Case, cases
 from jaxconv._cli.images import Photo
 from jaxconv._cli.report import Result
 from jaxconv._cli.screen import Screen
+from jaxconv._plan import probe
 
 EXTRA_STEPS = 1  # besides the rows: the claim
 
@@ -23,8 +27,11 @@ def run(path: Path | None, *, as_json: bool = False) -> int:
     chosen = cases(photo.pixels)
     with Screen(sys.stderr if as_json else sys.stdout, steps(chosen)) as screen:
         result = measure(photo, chosen, screen, table=not as_json)
+    found = probe.run() if jax.default_backend() == "cpu" else None
     if as_json:
-        print(report.document(result))
+        print(report.document(result, found and found.types))
+    elif found is not None:
+        print("\n".join(["", *report.onednn(found.types), f"kept in {probe.path()}"]))
     return 0 if result.ok else 1
 
 

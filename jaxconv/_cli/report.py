@@ -143,7 +143,15 @@ def claim_lines(claim: Claim) -> list[str]:
     return lines
 
 
-def document(result: Result) -> str:
+def onednn(types: dict[str, str | None]) -> list[str]:
+    """With which types oneDNN works on this machine, and why not with the others."""
+    lines = ["oneDNN's convolutions, tried in a child process against NumPy:"]
+    for dtype, failed in types.items():
+        lines.append(f"  {dtype:<9} {'right' if failed is None else failed}")
+    return lines
+
+
+def document(result: Result, onednn: dict[str, str | None] | None = None) -> str:
     """One JSON document; what is not a finite number becomes null."""
     claim = {
         "sentence": SENTENCE,
@@ -161,6 +169,7 @@ def document(result: Result) -> str:
         "geometries": result.geometries,
         "rows": [asdict(row) for row in result.rows],
         "claim": claim,
+        "onednn": onednn,
     }
     return json.dumps(_finite(content), indent=2, allow_nan=False)
 

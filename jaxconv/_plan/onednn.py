@@ -13,10 +13,10 @@ import platform as _machine
 import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
 from typing import Any, cast
 
 import jax
-import jaxlib.version
 
 from jaxconv._core.errors import choice
 from jaxconv._plan import probe
@@ -160,14 +160,15 @@ def _unknown_or_failed(dtype: str, asked: bool) -> str | None:
         return found.reason(dtype)
     if proven():
         return None
+    here = f"jaxlib {version('jaxlib')} on {sys.platform} {_machine.machine()}"
     return (
-        f"jaxconv is not tested with jaxlib {jaxlib.version.__version__} on {sys.platform} "
-        f"{_machine.machine()}; `python -m jaxconv check` finds out whether it works"
+        f"jaxconv is not tested with {here}; `python -m jaxconv check` finds out whether "
+        "it works"
     )
 
 
 def proven() -> bool:
     """Whether the tests run on such a machine with this jaxlib."""
     here = sys.platform == "linux" and _machine.machine() == "x86_64"
-    version = jaxlib.version.__version__
-    return here and any(version == v or version.startswith(f"{v}.") for v in PROVEN)
+    jaxlib = version("jaxlib")
+    return here and any(jaxlib == v or jaxlib.startswith(f"{v}.") for v in PROVEN)

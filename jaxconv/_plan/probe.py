@@ -13,10 +13,10 @@ import platform
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jaxlib.version
 import numpy as np
 
 from jaxconv._plan.machine import processor
@@ -69,7 +69,7 @@ def path() -> Path:
 
 def key() -> str:
     """The jaxlib and the machine that a probe holds for."""
-    return f"jaxlib {jaxlib.version.__version__}, {sys.platform} {_processor()}"
+    return f"jaxlib {version('jaxlib')}, {sys.platform} {_processor()}"
 
 
 @functools.cache
