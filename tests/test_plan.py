@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,14 @@ from jaxconv._plan.names import admissible
 from jaxconv._plan.place import Place
 from oracle import close
 from test_lowerings import CANONICAL, LOOPS, convolutions, labels
+
+
+@pytest.fixture(autouse=True)
+def without_onednn() -> Iterator[None]:
+    """The plan of every CPU; `test_onednn` has that of those where oneDNN is known."""
+    with jaxconv.onednn("forbid"):
+        yield
+
 
 ELSEWHERE = {
     "cuda": ("cudnn", "product", "xla"),
@@ -181,7 +189,7 @@ def test_the_expected_lowerings_are_planned_and_run(planned: Planned) -> None:
 def test_every_rule_is_among_them() -> None:
     chosen = {name for planned in PLANNED.values() for name in planned.expected}
     rules = {rule.name for rule in _plan.RULES if "cpu" in rule.platforms}
-    assert chosen == rules | {"xla"}
+    assert chosen | {"onednn"} == rules | {"xla"}
 
 
 def test_names_survive_compilation() -> None:
@@ -461,6 +469,10 @@ REFUSED = (
     Refused("taps", "it does not take groups (2)", conv, *GROUPED),
     Refused("taps", "needs stride 1", conv_transpose, *TURNED, {"stride": 2}),
     Refused("fft", "at most 3 spatial", conv, (1, 2, *(3,) * 4), (3, 2, *(2,) * 4), {}),
+    Refused(
+        *("onednn", "oneDNN takes at most 3 spatial axes, not 4"),
+        *(conv, (1, 2, *(3,) * 4), (3, 2, *(2,) * 4), {}),
+    ),
     Refused("matrix", "GiB", conv, (1, 64, 97, 99), (32, 64, 3, 2), {}),
     Refused("chunks", "does not compute the role 'output'", conv, *PLANE, {}),
     Refused("exchange", "does not compute the role 'output'", conv, *PLANE, {}),

@@ -161,10 +161,8 @@ def _unknown_or_failed(dtype: str, asked: bool) -> str | None:
     if proven():
         return None
     here = f"jaxlib {version('jaxlib')} on {sys.platform} {_machine.machine()}"
-    return (
-        f"jaxconv is not tested with {here}; `python -m jaxconv check` finds out whether "
-        "it works"
-    )
+    remedy = "`python -m jaxconv check` finds out whether it works"
+    return f"jaxconv is not tested with {here}; {remedy}"
 
 
 def proven() -> bool:
