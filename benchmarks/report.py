@@ -1,8 +1,8 @@
 """`python -m benchmarks.report RESULT.json`: a result file as Markdown and a picture.
 
 With ``--write FILE ...`` the text replaces what stands between the marker lines of each
-file, and the picture is drawn anew.  There are two texts: "benchmarks", the geometric
-means and the picture, and "cells", every single time.
+file, and the picture is drawn anew.  There are three texts: "layers", a few cells for
+the README, "benchmarks", the geometric means and the picture, and "cells", every time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,25 @@ from benchmarks.summary import LABELS, OURS, Cell, Result
 from benchmarks.workloads import ROLES, TITLES
 
 ROOT = Path(__file__).resolve().parent.parent
+# What the README shows, in readers' words: where much is gained, and where nothing is.
+SHOWN = (
+    ("depthwise 3x3 256@124", "forward", "depthwise 3×3, 256 channels of 124×124"),
+    ("depthwise convnext 7x7 96@56", "kernel", "depthwise 7×7, 96 of 56×56 (ConvNeXt)"),
+    (
+        "grouped resnext g32 3x3 128@56",
+        "forward",
+        "32 groups 3×3, 128 of 56×56 (ResNeXt)",
+    ),
+    (
+        "transposed dcgan 4x4 s2 512-256@8",
+        "kernel",
+        "transposed 4×4, 512 to 256 (DCGAN)",
+    ),
+    ("transposed 3x3 s2 op1 64-32@56", "kernel", "transposed 3×3, 64 to 32 of 56×56"),
+    ("3d unet k3 16-32@32", "input", "3-D 3×3×3, 16 to 32 of 32×32×32"),
+    ("dense 3x3 64@56", "forward", "ordinary 3×3, 64 of 56×56 (ResNet)"),
+    ("1d k5 128@512", "forward", "1-D of 5, 128 channels, 512 long"),
+)
 PICTURE = ROOT / "docs" / "img" / "benchmarks.png"
 
 
@@ -32,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{options.result} has nothing to compare jaxconv with", file=sys.stderr)
         return 2
     if not options.write:
-        print(means(result, None), cells(result), sep="\n\n")
+        print(layers(result), means(result, None), cells(result), sep="\n\n")
         return 0
     from benchmarks.plot import draw
 
@@ -41,7 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Drawn: {options.picture}")
     for path in options.write:
         link = Path(os.path.relpath(options.picture.resolve(), path.resolve().parent))
-        blocks = {"benchmarks": means(result, link.as_posix()), "cells": cells(result)}
+        blocks = {
+            "layers": layers(result),
+            "benchmarks": means(result, link.as_posix()),
+            "cells": cells(result),
+        }
         page = insert(path.read_text(encoding="utf-8"), blocks)
         path.write_text(page, encoding="utf-8")
         print(f"Written: {path}")
@@ -63,6 +86,22 @@ def insert(text: str, blocks: dict[str, str]) -> str:
     if not found:
         raise ValueError(f"there are no marker lines for {' or '.join(blocks)}")
     return text
+
+
+def layers(result: Result) -> str:
+    """At most eight cells, with the milliseconds of each library."""
+    found = {(cell["workload"], cell["role"]): cell for cell in result["cells"]}
+    peers = ("lax", OURS, "torch")
+    lines = []
+    for workload, role, words in SHOWN:
+        cell = found.get((workload, role))
+        if cell is not None:
+            times = (summary.seconds(cell, peer) for peer in peers)
+            shown = (summary.number(None if t is None else 1e3 * t) for t in times)
+            lines.append([f"{words}, {TITLES[role]}", *shown])
+    head = ["milliseconds", "plain JAX", OURS, "PyTorch"]
+    where = f"The shortest time of all rounds. {summary.setting(result)}."
+    return f"{table(head, lines)}\n\n{where}"
 
 
 def means(result: Result, picture: str | None) -> str:

@@ -467,3 +467,18 @@ def test_regret_is_the_chosen_time_over_the_least(tmp_path):
     cell["seconds"] = {"quicker": 0.2}
     (found,) = regret.regrets({"cells": [cell]}, onednn=False)
     assert found.ratio == math.inf
+
+
+def test_the_tables_of_the_pages_come_from_a_committed_result():
+    """And the README's has a time of PyTorch in each of its at most eight rows."""
+    readme = (report.ROOT / "README.md").read_text(encoding="utf-8")
+    page = (report.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    made = []
+    for path in (report.ROOT / "benchmarks" / "results").glob("*.json"):
+        result = json.loads(path.read_text())
+        if summary.rivals(result) if "cells" in result else False:
+            made.append((report.layers(result), report.cells(result)))
+    (table,) = {rows for rows, cells in made if rows in readme and cells in page}
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert 5 < len(rows) <= 8
+    assert all(re.fullmatch(r".*\| [\d.]+ \|", row) for row in rows)

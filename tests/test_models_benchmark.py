@@ -114,3 +114,16 @@ def test_one_task_in_full(tmp_path):
     assert cell["peers"]["outside"]["difference"] < 1e-5
     assert result["versions"]["jax"] == jax.__version__
     assert "| DCGAN (Flax) |" in done.stdout
+
+
+def test_the_tables_of_the_pages_come_from_a_committed_result():
+    root = Path(__file__).parents[1]
+    results = [
+        json.loads(path.read_text())
+        for path in (root / "benchmarks" / "results").glob("models-*.json")
+    ]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "whole-models.md").read_text(encoding="utf-8")
+    (short,) = {report.snippets(v) for v in results if report.markdown(v) in page}
+    assert short in readme
+    assert all(name in short for name in report.SHOWN)

@@ -1,6 +1,7 @@
 """`python -m benchmarks.models.report RESULT.json`: the models' result as Markdown.
 
-With ``--write FILE ...`` the text replaces what stands between each's marker lines.
+With ``--write FILE ...`` the texts replace what stands between each's marker lines:
+"models", all of them, and "snippets", the three that the README has code for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from benchmarks.report import insert, table
 from benchmarks.summary import number, setting
 
 SLOWER = 0.95
+SHOWN = ("U-Net (Flax)", "DCGAN generator (Equinox)", "MobileNetV2 (Keras)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,14 +27,45 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("result", type=Path, help="a models file of benchmarks/results")
     parser.add_argument("--write", nargs="+", type=Path, metavar="FILE", default=[])
     options = parser.parse_args(argv)
-    text = markdown(json.loads(options.result.read_text()))
+    result = json.loads(options.result.read_text())
+    blocks = {"models": markdown(result), "snippets": snippets(result)}
     if not options.write:
-        print(text)
+        print(*blocks.values(), sep="\n\n")
     for path in options.write:
         page = path.read_text(encoding="utf-8")
-        path.write_text(insert(page, {"models": text}), encoding="utf-8")
+        path.write_text(insert(page, blocks), encoding="utf-8")
         print(f"Written: {path}")
     return 0
+
+
+def snippets(result: dict[str, Any]) -> str:
+    """One model of each library that the README has code for, before and after."""
+    models = _by_model(result)
+    lines = [
+        [name, *(_before_and_after(models[name].get(task)) for task in TASKS)]
+        for name in SHOWN
+        if name in models
+    ]
+    return (
+        f"{table(['milliseconds, before → after', *TASKS], lines)}\n\n{_where(result)}"
+    )
+
+
+TASKS = ("inference", "training step")
+
+
+def _before_and_after(peers: dict[str, Any] | None) -> str:
+    if peers is None:
+        return ""
+    plain, ours = _seconds(peers, "plain"), _seconds(peers, "outside")
+    shown = [number(None if t is None else 1e3 * t) for t in (plain, ours)]
+    return f"{' → '.join(shown)} ({number(_ratio(peers, 'outside'), '×')})"
+
+
+def _where(result: dict[str, Any]) -> str:
+    return (
+        f"Batch {result['batch']}. The shortest time of all rounds. {setting(result)}."
+    )
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -47,9 +80,9 @@ def markdown(result: dict[str, Any]) -> str:
         table(head, lines),
         "How many times quicker `jaxconv.accelerate` makes a model, and in brackets "
         "its milliseconds without and with; of a training step `accelerate(step)` and "
-        "after the stroke `jax.grad(accelerate(loss))`. First call: seconds to trace "
+        "after the slash `jax.grad(accelerate(loss))`. First call: seconds to trace "
         f"and compile both, without and with. Batch {result['batch']}, the model's own "
-        f"image size, float32, least of all rounds. {setting(result)}.",
+        f"image size, float32, the least time of all rounds. {setting(result)}.",
         *_remarks(result),
     ]
     return "\n\n".join(parts)

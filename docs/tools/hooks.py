@@ -93,8 +93,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         page.meta["hide"] = ["toc"]
     if uri == "index.md":
         readme = (ROOT / "README.md").read_text("utf-8")
-        body = readme.partition("\n![")  # title and language first, then a picture
-        return markdown.replace(README, _relinked(body[1] + body[2], uri, folder))
+        body = readme.split("\n\n", 2)[2]  # without the title and the badges
+        return markdown.replace(README, _relinked(body, uri, folder))
     if uri == INDEX:
         return markdown.replace("<!-- notebooks -->", notebook_page.listed(NOTEBOOKS))
     if uri.startswith("source/"):

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import badges
 import commands_page
 import geometry_page
 import lowerings_page
@@ -15,6 +16,10 @@ PAGES = {
     "geometry.md": geometry_page.page,
     "lowerings.md": lowerings_page.page,
     "reference/command-line.md": commands_page.page,
+    **{
+        f"img/{name}": lambda name=name: badges.badges()[name]
+        for name in badges.badges()
+    },
 }
 
 
