@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from jaxconv._adopt.accelerate import accelerate as accelerate
 from jaxconv._adopt.lax import conv_general_dilated as conv_general_dilated
+from jaxconv._adopt.remat import convolutions_saveable as convolutions_saveable
+from jaxconv._adopt.to_lax import to_lax as to_lax
 from jaxconv._border.hints import absent as _absent
 from jaxconv._deform import deform_aggregate as deform_aggregate
 from jaxconv._deform import deform_attention_sample as deform_attention_sample

@@ -20,7 +20,7 @@ BELOW = {
     "_border": {"_core", "_lowerings", "_plan"},
     "_ops": {"_core", "_border", "_lowerings"},
     "_deform": {"_core", "_border", "_ops"},
-    "_adopt": {"_core", "_border", "_plan"},
+    "_adopt": {"_core", "_border", "_plan", "_deform"},
     "_inspect": {"_core", "_lowerings", "_plan", "_border", "_ops", "_deform"},
     "_layers": {"_core", "_border"},
     "nnx": {"_layers", "_border", "_ops", "_deform"},

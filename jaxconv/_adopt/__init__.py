@@ -1,1 +1,1 @@
-"""lax and existing models: reads and rewrites their convolutions."""
+"""lax and existing models: reads and rewrites their convolutions, and back to lax."""

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ContextDecorator
 from typing import Any, TypeVar, overload
 
-import jax
-
-from jaxconv._adopt.graph import is_node
 from jaxconv._adopt.lax import convolve
+from jaxconv._adopt.remat import as_convolutions
 from jaxconv._adopt.rewrite import rewritten
-from jaxconv._adopt.state import call
+from jaxconv._adopt.state import adopted
 from jaxconv._border import arguments as can
 from jaxconv._core.intercept import intercepting
 
@@ -30,7 +28,7 @@ class Accelerated(ContextDecorator):
         self._entered = threading.local()
 
     def __enter__(self) -> None:
-        manager = intercepting(convolve)
+        manager = intercepting(convolve, as_convolutions)
         manager.__enter__()
         stack: tuple[AbstractContextManager[None], ...] = self._stack
         self._entered.stack = (*stack, manager)
@@ -63,21 +61,6 @@ class _Entry(Accelerated):
 def _block(start: F) -> F:
     entry: Any = _Entry(start)
     return entry
-
-
-class Adopted:
-    """A tree that can be called, such as an Equinox module, on jaxconv: a tree too."""
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn = fn
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return call(rewritten, self.fn, args, kwargs)
-
-
-jax.tree_util.register_pytree_node(
-    Adopted, lambda v: ((v.fn,), None), lambda _, children: Adopted(*children)
-)
 
 
 @overload
@@ -151,12 +134,4 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
         remedy = "Write accelerate(fn), or accelerate() for a context manager"
         can.fail("fn", fn, "is not callable", remedy, TypeError)
 
-    is_tree = not is_node(fn) and jax.tree.structure(fn) != jax.tree.structure(0)
-    if is_tree:
-        return Adopted(fn)
-
-    @functools.wraps(fn)
-    def accelerated(*args: Any, **kwargs: Any) -> Any:
-        return call(rewritten, fn, args, kwargs)
-
-    return accelerated
+    return adopted(fn, rewritten)

@@ -1,6 +1,6 @@
-"""Rewrites the convolutions of lax in a jaxpr as contractions.
+"""Rewrites some equations of a jaxpr: convolutions of lax as contractions, or back.
 
-A jaxpr stays as it is but for its convolutions, so everything else in it (donation,
+A jaxpr stays as it is but for these, so everything else in it (donation,
 name scopes, rematerialisation, sharding) keeps its meaning.  Jaxprs inside, of whatever
 equation, are rewritten in place.  A function with derivative rules of its own keeps the
 rules, and what they compute is rewritten too.
@@ -9,7 +9,7 @@ rules, and what they compute is rewritten too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,24 +20,43 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
 from jaxconv._adopt.lax import convolve
+from jaxconv._adopt.remat import as_convolutions
 from jaxconv._core.calls import LEFT, OBJECT, expanded
 
-# A rewritten jaxpr has to be the same object each time: jit's cache compares it.
-_DONE: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _LOCK = threading.RLock()
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call")
 
 
-def rewrite(jaxpr: Any) -> Any:
-    """A jaxpr, open or closed, with contractions for convolutions; itself if none."""
+class Rules:
+    """What to put in place of which primitives, and of a remat's policy.
+
+    A function gets an equation's operands, and its parameters as keywords.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[Any, Callable[..., Any]],
+        policy: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.functions = functions
+        self.policy = policy
+        # A rewritten jaxpr has to be the same object each time: jit's cache compares.
+        self.done: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+CONTRACTIONS = Rules({lax.conv_general_dilated_p: convolve}, as_convolutions)
+
+
+def rewrite(jaxpr: Any, rules: Rules = CONTRACTIONS) -> Any:
+    """A jaxpr, open or closed, with what the rules say in it; itself if nothing."""
     with _LOCK:
-        if jaxpr not in _DONE:
-            _DONE[jaxpr] = _rewritten(jaxpr)
+        if jaxpr not in rules.done:
+            rules.done[jaxpr] = _rewritten(jaxpr, rules)
         # None stands for the key itself, which the dictionary must not keep alive.
-        return _DONE[jaxpr] or jaxpr
+        return rules.done[jaxpr] or jaxpr
 
 
-def rewritten(fn: Callable[..., Any], *args: Any) -> Any:
+def rewritten(fn: Callable[..., Any], *args: Any, rules: Rules = CONTRACTIONS) -> Any:
     """``fn(*args)``, traced and rewritten; all that is not an array is static."""
     leaves, tree = jax.tree.flatten(args)
     dynamic = [isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves]
@@ -56,13 +75,13 @@ def rewritten(fn: Callable[..., Any], *args: Any) -> Any:
         return [v for v in out if isinstance(v, jax.Array)]
 
     closed = jax.make_jaxpr(flat)(*arrays)
-    computed = iter(jaxpr_as_fun(rewrite(closed))(*arrays))
+    computed = iter(jaxpr_as_fun(rewrite(closed, rules))(*arrays))
     structure, kept = static
     return jax.tree.unflatten(structure, [v[0] if v else next(computed) for v in kept])
 
 
-def _rewritten(jaxpr: Any) -> Any | None:
-    pairs = [(eqn, _equations(eqn)) for eqn in jaxpr.eqns]
+def _rewritten(jaxpr: Any, rules: Rules) -> Any | None:
+    pairs = [(eqn, _equations(eqn, rules)) for eqn in jaxpr.eqns]
     if all(new is None for _, new in pairs):
         return None
     eqns = [e for eqn, new in pairs for e in ([eqn] if new is None else new)]
@@ -71,32 +90,35 @@ def _rewritten(jaxpr: Any) -> Any | None:
     return jaxpr.replace(jaxpr=jaxpr.jaxpr.replace(eqns=eqns))
 
 
-def _equations(eqn: JaxprEqn) -> list[JaxprEqn] | None:
+def _equations(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
     """What to put in an equation's place; None leaves it."""
-    if eqn.primitive is lax.conv_general_dilated_p:
-        return _traced(partial(convolve, **eqn.params), eqn)
+    function = rules.functions.get(eqn.primitive)
+    if function is not None:
+        return _traced(partial(function, **eqn.params), eqn)
     name = eqn.primitive.name
     if name in LEFT:
         return None
     if name == OBJECT:
-        return _object(eqn)
-    params = {key: _rewritten_in(value) for key, value in eqn.params.items()}
+        return _object(eqn, rules)
+    params = {key: _rewritten_in(value, rules) for key, value in eqn.params.items()}
     if all(params[key] is value for key, value in eqn.params.items()):
         return None
     if name == "linear_call":
-        params["transpose_thunk"] = _transposed(eqn.params["transpose_thunk"])
+        params["transpose_thunk"] = _transposed(eqn.params["transpose_thunk"], rules)
+    if rules.policy is not None and params.get("policy") is not None:
+        params["policy"] = rules.policy(params["policy"])
     if name in _CUSTOM:
         wrap = _custom_jvp if name == "custom_jvp_call" else _custom_vjp
-        return _traced(wrap(eqn, params["call_jaxpr"]), eqn)
+        return _traced(wrap(eqn, params["call_jaxpr"], rules), eqn)
     return [eqn.replace(params=params)]
 
 
-def _rewritten_in(value: Any) -> Any:
+def _rewritten_in(value: Any, rules: Rules) -> Any:
     if isinstance(value, (Jaxpr, ClosedJaxpr)):
-        return rewrite(value)
+        return rewrite(value, rules)
     if isinstance(value, (tuple, list)):
         parts: Any = value
-        new = list(map(_rewritten_in, parts))
+        new = [_rewritten_in(v, rules) for v in parts]
         if all(map(lambda a, b: a is b, parts, new)):
             return parts
         named: Any = getattr(parts, "_make", type(parts))
@@ -104,12 +126,12 @@ def _rewritten_in(value: Any) -> Any:
     return value
 
 
-def _transposed(thunk: Callable[[], Any]) -> Callable[[], Any]:
+def _transposed(thunk: Callable[[], Any], rules: Rules) -> Callable[[], Any]:
     """What makes the transpose of a linear call, rewritten when it is asked for."""
 
     def rewritten_thunk() -> Any:
         jaxpr, consts = thunk()
-        return rewrite(jaxpr), consts
+        return rewrite(jaxpr, rules), consts
 
     return rewritten_thunk
 
@@ -140,17 +162,17 @@ def _traced(fn: Callable[..., Any], eqn: JaxprEqn) -> list[JaxprEqn]:
 # Functions with derivative rules of their own -----------------------------------------
 
 
-def _object(eqn: JaxprEqn) -> list[JaxprEqn] | None:
+def _object(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
     """An operation whose rules are methods of an object; a linear map needs none."""
     jaxpr = expanded(eqn)
-    new = rewrite(jaxpr)
+    new = rewrite(jaxpr, rules)
     if new is jaxpr:
         return None
     kind: Any = type(eqn.params["_prim"])
     if _defines(kind, "transpose"):
         return _traced(jaxpr_as_fun(new), eqn)
     wrap = _custom_jvp if _defines(kind, "jvp") else _custom_vjp
-    return _traced(wrap(eqn, new), eqn)
+    return _traced(wrap(eqn, new, rules), eqn)
 
 
 def _defines(kind: type, method: str) -> bool:
@@ -169,7 +191,7 @@ def _alone(eqn: JaxprEqn) -> Callable[..., Any]:
     return fn
 
 
-def _custom_jvp(eqn: JaxprEqn, new: Any) -> Callable[..., Any]:
+def _custom_jvp(eqn: JaxprEqn, new: Any, rules: Rules) -> Callable[..., Any]:
     """The rule, as jax.jvp applies it to the original, rewritten."""
     original = _alone(eqn)
     fn = jax.custom_jvp(jaxpr_as_fun(new))
@@ -178,22 +200,24 @@ def _custom_jvp(eqn: JaxprEqn, new: Any) -> Callable[..., Any]:
         def push(primals: Any, tangents: Any) -> Any:
             return jax.jvp(original, primals, tangents)
 
-        return rewritten(push, primals, tangents)
+        return rewritten(push, primals, tangents, rules=rules)
 
     fn.defjvp(rule)
     return fn
 
 
-def _custom_vjp(eqn: JaxprEqn, new: Any) -> Callable[..., Any]:
+def _custom_vjp(eqn: JaxprEqn, new: Any, rules: Rules) -> Callable[..., Any]:
     """Both halves of the rule, as jax.vjp applies them to the original, rewritten."""
     original = _alone(eqn)
     fn = jax.custom_vjp(jaxpr_as_fun(new))
 
     def forward(*operands: Any) -> Any:
-        return rewritten(partial(jax.vjp, original), *operands)
+        return rewritten(partial(jax.vjp, original), *operands, rules=rules)
 
     def backward(pull: Any, cotangents: Any) -> Any:
-        return rewritten(lambda pull, cotangents: pull(cotangents), pull, cotangents)
+        return rewritten(
+            lambda pull, cotangents: pull(cotangents), pull, cotangents, rules=rules
+        )
 
     fn.defvjp(forward, backward)
     return fn

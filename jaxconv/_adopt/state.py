@@ -8,8 +8,10 @@ arguments, and traced arrays left behind in an object that the function refers t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
@@ -59,6 +61,33 @@ def call(evaluate: Evaluate, fn: Function, args: Any, kwargs: Any) -> Any:
         kept, out = nodes.merge(result, inner=False) if nodes else result
     _write_back(given, kept)
     return out
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A tree that can be called, such as an Equinox module: a tree, too."""
+
+    fn: Function
+    evaluate: Evaluate
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return call(self.evaluate, self.fn, args, kwargs)
+
+
+jax.tree_util.register_dataclass(Adopted, ["fn"], ["evaluate"])
+
+
+def adopted(fn: Function, evaluate: Evaluate) -> Function:
+    """A function of the same arguments that computes fn by ``evaluate``."""
+    leaf = jax.tree.structure(0)
+    if not is_node(fn) and jax.tree.structure(fn) != leaf:
+        return Adopted(fn, evaluate)
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return call(evaluate, fn, args, kwargs)
+
+    return run
 
 
 # Arguments that change ----------------------------------------------------------------

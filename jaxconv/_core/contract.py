@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
+from jaxconv._core import taylor
 from jaxconv._core.explicit import mapped_sharding, result_sharding
 from jaxconv._core.primitive import vary_alike
 from jaxconv._core.spec import GROUPED, LETTERS, Letter, Role, Spec
@@ -131,3 +132,4 @@ def _part(v: jax.Array, size: int, place: tuple[int, int]) -> jax.Array:
 
 
 batching.primitive_batchers[contract_p] = _batch
+taylor.register(contract_p)

@@ -31,6 +31,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxconv._core import taylor
 from jaxconv._core.geometry import Ints
 from jaxconv._core.partitioned import Partitioned, can_partition
 from jaxconv._core.primitive import emit, vary_alike
@@ -166,28 +167,30 @@ def _join(v: jax.Array, dim: int | None, size: int, axis: int) -> jax.Array:
 
 
 batching.primitive_batchers[sample_p] = _batch
+taylor.register(sample_p)
 
 
 # Lowering -----------------------------------------------------------------------------
 
 
-def _run(a: Any, b: Any, index: Any, *, form: Form, shape: Ints, kind: str) -> Any:
+def run(a: Any, b: Any, index: Any, *, form: Form, shape: Ints, kind: str) -> Any:
+    """A role computed as suits a kind of platform."""
     if 0 in (*shape, *a.shape, *b.shape):
         return jnp.zeros(shape, form.dtype)
     compute = _roles.ROLES[form.role, kind == "tpu"]
     one = partial(compute, deltas=form.deltas, rows=form.rows)
 
-    def run(a: Any, b: Any, index: Any) -> jax.Array:
+    def each(a: Any, b: Any, index: Any) -> jax.Array:
         # Side by side, since XLA would otherwise find the row anew for every channel.
         corners = jnp.stack([index + delta for delta in form.deltas], axis=1)
         with jax.named_scope(f"jaxconv.{form.role}"):
             return jax.vmap(one)(a, b, corners).astype(form.dtype)
 
     if kind != "cpu":
-        return run(a, b, index)
+        return each(a, b, index)
     return jax.lax.cond(
         index[(0,) * index.ndim] >= 0,  # always
-        run,
+        each,
         lambda *_: jnp.zeros(shape, form.dtype),
         *(a, b, index),
     )
@@ -200,7 +203,7 @@ def _rule(ctx: Any, a: Any, b: Any, index: Any, *, form: Form, kind: str) -> Any
     if can_partition(ctx):
         return _PARTITIONED.emit(ctx, form, a, b, index)
     (out,) = ctx.avals_out
-    fun = partial(_run, form=form, shape=out.shape, kind=kind)
+    fun = partial(run, form=form, shape=out.shape, kind=kind)
     return emit(ctx, fun, a, b, index)
 
 

@@ -1,0 +1,41 @@
+"""Taylor series through jaxconv's primitives, for `jax.experimental.jet`.
+
+Both are bilinear, so the coefficients of a result are the sums of Leibniz' rule,
+
+    y[k] = sum over j of  a[j] b[k-j],
+
+where coefficients are divided by the factorials, as jet has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+
+def series(
+    primitive: Any, primals: Sequence[Any], terms: Sequence[Any], **params: Any
+) -> tuple[Any, list[Any]]:
+    """A primitive that is bilinear in its first two operands; the others are fixed."""
+    a, b, *fixed = primals
+    first, second = [a, *terms[0]], [b, *terms[1]]
+
+    def coefficient(k: int) -> Any:
+        products = (
+            primitive.bind(first[j], second[k - j], *fixed, **params)
+            for j in range(k + 1)
+        )
+        return sum(products, next(products))
+
+    result, *higher = map(coefficient, range(len(first)))
+    return result, higher
+
+
+def register(primitive: Any) -> None:
+    """Tells `jax.experimental.jet`, in the versions of JAX that have it."""
+    with contextlib.suppress(ImportError):
+        from jax.experimental.jet import jet_rules
+
+        jet_rules[primitive] = partial(series, primitive)
