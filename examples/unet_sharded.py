@@ -30,6 +30,8 @@ def arguments() -> argparse.Namespace:
     summary = (__doc__ or "").splitlines()[0]
     read = argparse.ArgumentParser(description=summary)
     read.add_argument("--mesh", default="2x2", help="parts of the batch x of the rows")
+    text = "the batch is not cut: the mesh's first axis holds copies"
+    read.add_argument("--replicas", action="store_true", help=text)
     read.add_argument("--size", type=int, default=32, help="pixels of a side")
     read.add_argument("--channels", type=int, default=8, help="of the first level")
     read.add_argument("--levels", type=int, default=2)
@@ -114,7 +116,8 @@ def main(options: argparse.Namespace) -> None:
         where = (options.coordinator, options.processes, options.process)
         jax.distributed.initialize(*where)
     mesh = jax.make_mesh(parts, ("batch", "rows"), (AxisType.Auto,) * 2)
-    cut, whole = NamedSharding(mesh, P("batch", None, "rows")), NamedSharding(mesh, P())
+    batch = None if options.replicas else "batch"
+    cut, whole = NamedSharding(mesh, P(batch, None, "rows")), NamedSharding(mesh, P())
     params = jax.device_put(init(options.channels, options.levels), whole)
     x, y = (images(cut, options.batch, options.size, noise) for noise in (0.5, 0.0))
     step = partial(train_step, levels=options.levels, rate=options.rate)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 # The rows lie across the processes, so that halos travel between them.
 CHILD = r"""
-import re, sys
+import sys
 import jax, jax.numpy as jnp, numpy as np, jaxconv
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
@@ -27,7 +27,7 @@ jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 devices = np.array(jax.devices()).reshape(2, 2).T
 assert jax.process_count() == 2 and len(jax.local_devices()) == 2
 mesh = Mesh(devices, ("batch", "rows"))
-cut, whole = NamedSharding(mesh, P("batch", None, "rows")), NamedSharding(mesh, P())
+whole = NamedSharding(mesh, P())
 rng = np.random.default_rng(7)
 x = rng.normal(size=(4, 6, 16, 10)).astype(np.float32)
 down = rng.normal(size=(8, 6, 3, 3)).astype(np.float32)
@@ -45,20 +45,20 @@ def placed(v, sharding):
     return jax.make_array_from_callback(v.shape, sharding, lambda index: v[index])
 
 
-args = [placed(x, cut), *(placed(v, whole) for v in (down, mix, up))]
-run = jax.jit(jax.grad(loss, (0, 1, 2, 3)), out_shardings=(cut, whole, whole, whole))
-compiled = run.lower(*args).compile()
-text = compiled.as_text()
-assert "collective-permute" in text
-# XLA may cut a kernel's gradient by taps, and gather that: never more than a kernel.
-shapes = re.findall(r"= \w+\[([\d,]+)\]\S* all-gather", text)
-assert all(np.prod(eval(shape)) <= up.size < 4 * 8 * 8 * 5 for shape in shapes)
 want = jax.jit(jax.grad(loss, (0, 1, 2, 3)))(x, down, mix, up)
-for got, right in zip(compiled(*args), want, strict=True):
-    right = np.asarray(right)
-    for shard in got.addressable_shards:
-        error = np.abs(np.asarray(shard.data) - right[shard.index]).max()
-        assert error < 1e-5 * np.abs(right).max(), (error, np.abs(right).max())
+for batch in ("batch", None):  # None: that axis of the mesh holds copies
+    cut = NamedSharding(mesh, P(batch, None, "rows"))
+    args = [placed(x, cut), *(placed(v, whole) for v in (down, mix, up))]
+    outs = (cut, whole, whole, whole)
+    run = jax.jit(jax.grad(loss, (0, 1, 2, 3)), out_shardings=outs)
+    compiled = run.lower(*args).compile()
+    text = compiled.as_text()
+    assert "collective-permute" in text and "all-gather" not in text
+    for got, right in zip(compiled(*args), want, strict=True):
+        right = np.asarray(right)
+        for shard in got.addressable_shards:
+            error = np.abs(np.asarray(shard.data) - right[shard.index]).max()
+            assert error < 1e-5 * np.abs(right).max(), (error, np.abs(right).max())
 print("process", jax.process_index(), "agrees", flush=True)
 """
 
@@ -110,10 +110,10 @@ def losses(out: str) -> list[float]:
 
 
 def test_the_example_learns_and_does_not_mind_the_mesh() -> None:
-    """On four devices of one process, and on one device."""
+    """Cut by batch and rows, by rows with copies, and on one device."""
     found: list[list[float]] = []
-    for mesh in ("2x2", "1x1"):
-        command = [sys.executable, "examples/unet_sharded.py", "--mesh", mesh]
+    for mesh in (["2x2"], ["2x2", "--replicas"], ["1x1"]):
+        command = [sys.executable, "examples/unet_sharded.py", "--mesh", *mesh]
         command += ["--size", "16", "--channels", "4", "--levels", "1", "--steps", "3"]
         done = subprocess.run(
             command, env=environment(), cwd=ROOT, capture_output=True, text=True,
@@ -122,10 +122,12 @@ def test_the_example_learns_and_does_not_mind_the_mesh() -> None:
         assert done.returncode == 0, done.stderr[-3000:]
         assert "MiB on each" in done.stdout
         found.append(losses(done.stdout))
-    cut, whole = found
-    assert len(cut) == 3
-    assert cut[2] < cut[0]
-    assert all(abs(a - b) < 2e-3 for a, b in zip(cut, whole, strict=True))
+    *cut, whole = found
+    assert len(whole) == 3
+    assert whole[2] < whole[0]
+    for losses_there in cut:
+        pairs = zip(losses_there, whole, strict=True)
+        assert all(abs(a - b) < 3e-4 for a, b in pairs)
 
 
 PAGE = ROOT / "docs" / "distributed.md"

@@ -44,11 +44,14 @@ def names(used: Ints) -> tuple[str, ...]:
 def can_partition(ctx: Any) -> bool:
     """Whether a primitive lowered in this context may partition itself.
 
-    Not within a `jax.shard_map` of some axes only, where devices have other numbers;
-    and an exported program would have to take this Python code along.
+    Not within a `jax.shard_map` of some axes only, where devices have other numbers; an
+    exported program would have to take this Python code along; and the compiler for
+    TPUs does not call it (jax-ml/jax#38196), nor does the older partitioner, GSPMD.
     """
     module = ctx.module_context
-    if module.lowering_parameters.for_export:
+    if module.lowering_parameters.for_export or "tpu" in module.platforms:
+        return False
+    if not getattr(jax.config, "jax_use_shardy_partitioner", True):
         return False
     return getattr(module.axis_context, "num_devices", 1) > 1
 
