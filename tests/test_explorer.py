@@ -176,6 +176,53 @@ def test_code_to_copy_runs_and_gives_the_values_drawn(
         assert f"({shape})" == said
 
 
+FILLED = [
+    {**setting("conv", 5, 3, 2, 2, 1, 0), "mode": "reflect"},
+    {
+        **setting("conv", (4, 3), (3, 2), (1, 2), (2, 1), (1, 1), (0, 0)),
+        "mode": "circular",
+    },
+    {
+        **setting("conv", (3, 4), (2, 3), (1, 1), (4, 2), (2, 1), (0, 0)),
+        "mode": "replicate",
+    },
+    {**setting("conv", 1, 1, 1, 2, 1, 0), "mode": "replicate"},
+]
+
+
+@needs_node
+@pytest.mark.parametrize("library", ["jaxconv", "PyTorch", "lax", "Flax"])
+def test_padding_with_elements(library: str) -> None:
+    """What is drawn, what the code to copy gives, and the operation itself."""
+    module = {"PyTorch": "torch", "Flax": "flax.linen"}.get(library)
+    if module:
+        pytest.importorskip(module, reason=f"{library} is not installed")
+    for given, report in zip(FILLED, grids.in_node(NODE, FILLED), strict=True):
+        options = {name: tuple(given[name]) for name in grids.SHARED}
+        x, kernel = (
+            jnp.asarray(np.arange(np.prod(s)) % 9.0 + 1).reshape(1, 1, *s)
+            for s in (given["input"], given["kernel"])
+        )
+        y = jaxconv.conv(x, kernel, padding_mode=given["mode"], **options)
+        np.testing.assert_array_equal(report["views"]["window"]["values"], y.ravel())
+        scope: dict[str, Any] = {}
+        plain = jax.enable_x64(False), jax.numpy_dtype_promotion("standard")
+        with plain[0], plain[1], contextlib.redirect_stdout(io.StringIO()):
+            exec(report["codes"][library], scope)
+        np.testing.assert_allclose(np.ravel(scope["y"]), y.ravel(), rtol=1e-6)
+
+
+@needs_node
+def test_padding_with_more_elements_than_there_are() -> None:
+    for mode, pads in (("reflect", (1, 4)), ("circular", (1, 5))):
+        given = setting("conv", (3, 4), (2, 2), (1, 1), pads, (1, 1), (0, 0))
+        (report,) = grids.in_node(NODE, [{**given, "mode": mode}])
+        x, kernel = np.ones((1, 3, 4)), np.ones((1, 1, 2, 2))
+        with pytest.raises(ValueError, match="can fill at most") as error:
+            jaxconv.conv(x, kernel, padding=pads, padding_mode=mode)
+        assert report["error"] == str(error.value)
+
+
 # The page -----------------------------------------------------------------------------
 
 

@@ -268,6 +268,26 @@ def test_values_can_be_typed(page: Page) -> None:
     assert page.get_by_label("input values").get_attribute("aria-invalid") == "true"
 
 
+def test_padding_modes_are_chosen_and_drawn(page: Page) -> None:
+    page.get_by_label("padding mode").select_option("circular")
+    assert "mode=circular" in address_of(page)
+    wanted = jaxconv.conv(
+        np.arange(1.0, 6).reshape(1, 5), np.arange(1.0, 4).reshape(1, 1, 3),
+        stride=2, padding=1, padding_mode="circular",
+    )  # fmt: skip
+    found = page.evaluate("resultAfter(drawn, drawn.steps - 1)")
+    np.testing.assert_array_equal(found, np.ravel(wanted))
+    matrix = page.evaluate("matrix.entries()")
+    dense = np.zeros((3, 5))
+    for row, column, weight in matrix:
+        dense[row, column] += weight
+    np.testing.assert_array_equal(dense @ np.arange(1, 6), np.ravel(wanted))
+    assert 'padding_mode="circular"' in text(page, "#codes")
+    page.get_by_text("transposed conv", exact=True).click()
+    assert not page.get_by_label("padding mode").is_visible()
+    assert "mode" not in address_of(page)
+
+
 def test_overlaps_are_counted(page: Page) -> None:
     show(page, SCATTER)
     ones = jaxconv.conv_transpose(
@@ -336,7 +356,7 @@ FOCUSED = "document.activeElement.id || document.activeElement.ariaLabel"
 
 def test_tab_goes_through_the_controls_in_order(page: Page) -> None:
     found = []
-    for _ in range(28):
+    for _ in range(29):
         page.keyboard.press("Tab")
         found.append(page.evaluate(f"{FOCUSED} || document.activeElement.tagName"))
     fields = ("input", "kernel", "stride", "padding", "dilation")
@@ -346,7 +366,7 @@ def test_tab_goes_through_the_controls_in_order(page: Page) -> None:
     assert radios == ["INPUT", "INPUT"]  # one of each group, as radios do
     player = ["play", "previous", "next", "speed", "save", "step"]
     copies = ["Copy the jaxconv code", "PRE", "Copy the PyTorch code", "PRE"]
-    assert found[2:25] == [*sliders, "x", "w", "copy-link", *player, *copies]
+    assert found[2:26] == [*sliders, "mode", "x", "w", "copy-link", *player, *copies]
 
 
 def test_keys_play_step_and_move_sliders(page: Page) -> None:

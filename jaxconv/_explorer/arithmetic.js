@@ -75,8 +75,17 @@ function work(g) {
 //   zeros    a transposed convolution as a convolution: reads the stretched input
 //   scatter  a transposed convolution as it is: writes into its uncropped result
 
-function slidingAxis({ i, o, s, d, lo }, inside, around) {
-  const cell = (q) => (q >= 0 && q < i ? { kind: inside, at: q } : { kind: around });
+/** Which element stands at a place outside of an axis; none where zeros do. */
+const MODES = {
+  zeros: () => undefined,
+  reflect: (q, i) => i - 1 - Math.abs(i - 1 - Math.abs(q)),
+  replicate: (q, i) => Math.min(Math.max(q, 0), i - 1),
+  circular: (q, i) => ((q % i) + i) % i,
+};
+
+function slidingAxis({ i, o, s, d, lo }, inside, around, mode = "zeros") {
+  const cell = (q) =>
+    q >= 0 && q < i ? { kind: inside, at: q } : { kind: around, at: MODES[mode](q, i) };
   const cells = count(i + 2 * lo).map((c) => cell(c - lo));
   return { cells, positions: o, step: s, dilation: d, shift: 0, size: i };
 }
@@ -98,14 +107,14 @@ function stretchedAxis({ i, k, o, s, d, lo, hi }) {
 }
 
 const VIEWS = {
-  window: (axis) => slidingAxis(axis, "input", "padding"),
+  window: (axis, mode) => slidingAxis(axis, "input", "padding", mode),
   zeros: stretchedAxis,
   scatter: (axis) => slidingAxis(axis, "result", "cropped"),
 };
 
 function scene(setting, view) {
   const g = geometry(setting);
-  const axes = g.kernel.map((_, a) => VIEWS[view](axisOf(g, a)));
+  const axes = g.kernel.map((_, a) => VIEWS[view](axisOf(g, a), setting.mode));
   const points = axes.map((axis) => axis.positions);
   return {
     view,

@@ -13,6 +13,23 @@ function argument(name, values, usual) {
   return `, ${name}=${same ? values[0] : tupleText(values)}`;
 }
 
+function isFilled(setting) {
+  return (setting.mode ?? "zeros") !== "zeros";
+}
+
+const NUMPY_MODES = { reflect: "reflect", replicate: "edge", circular: "wrap" };
+
+/** A line that pads with elements before the call, and the setting without padding. */
+function paddedBefore(setting, last = false) {
+  if (!isFilled(setting)) return { line: [], setting };
+  const widths = [...setting.padding.map((p) => `(${p}, ${p})`)];
+  const all = last
+    ? ["(0, 0)", ...widths, "(0, 0)"] : ["(0, 0)", "(0, 0)", ...widths];
+  const mode = NUMPY_MODES[setting.mode];
+  const line = [`x = jnp.pad(x, [${all.join(", ")}], mode="${mode}")`];
+  return { line, setting: { ...setting, padding: setting.padding.map(() => 0) } };
+}
+
 function commonArguments(setting) {
   const { stride, padding, dilation, output_padding: extra } = setting;
   return (
@@ -52,8 +69,8 @@ function ending(setting, last = false) {
 }
 
 /** A call, over several lines where it is long. */
-function call(name, setting) {
-  const inside = `x, kernel${commonArguments(setting)}`;
+function call(name, setting, more = "") {
+  const inside = `x, kernel${commonArguments(setting)}${more}`;
   const line = `y = ${name}(${inside})`;
   if (line.length <= 64) return [line];
   const parts = inside.split(/, (?=padding|output|dilation)/);
@@ -61,17 +78,22 @@ function call(name, setting) {
 }
 
 function jaxconvCode(setting) {
+  const mode = isFilled(setting) ? `, padding_mode="${setting.mode}"` : "";
   return [
     "import jax.numpy as jnp", "import jaxconv", "", ...operands(setting, "jnp"),
-    ...call(`jaxconv.${setting.op}`, setting), ending(setting),
+    ...call(`jaxconv.${setting.op}`, setting, mode), ending(setting),
   ];
 }
 
 function torchCode(setting) {
+  const filled = isFilled(setting);
+  const sides = [...setting.padding].reverse().flatMap((p) => [p, p]).join(", ");
+  const line = `x = F.pad(x, (${sides}), mode="${setting.mode}")`;
+  const plain = { ...setting, padding: setting.padding.map((p) => (filled ? 0 : p)) };
   return [
     "import torch", "import torch.nn.functional as F", "",
-    ...operands(setting, "torch"),
-    ...call(`F.${setting.op}${setting.dims}d`, setting), ending(setting),
+    ...operands(setting, "torch"), ...(filled ? [line] : []),
+    ...call(`F.${setting.op}${setting.dims}d`, plain), ending(setting),
   ];
 }
 
@@ -97,16 +119,18 @@ function pairs(padding) {
   return padding.map((p) => `(${p}, ${p})`).join(", ");
 }
 
-function laxCode(setting) {
+function laxCode(given) {
+  const { line, setting } = paddedBefore(given);
   const [s, d] = [tupleText(setting.stride), tupleText(setting.dilation)];
   const head = [
     "import jax.numpy as jnp", "from jax import lax", "", ...operands(setting, "jnp"),
+    ...line,
   ];
   if (setting.op === "conv") {
     const pads = pairs(setting.padding);
     return [
       ...head, "y = lax.conv_general_dilated(",
-      `    x, kernel, ${s}, [${pads}], rhs_dilation=${d}`, ")", ending(setting),
+      `    x, kernel, ${s}, [${pads}], rhs_dilation=${d}`, ")", ending(given),
     ];
   }
   const { pads, slices } = transposedPadding(setting);
@@ -121,7 +145,8 @@ function laxCode(setting) {
   ];
 }
 
-function flaxCode(setting) {
+function flaxCode(given) {
+  const { line, setting } = paddedBefore(given, true);
   const conv = setting.op === "conv";
   const { pads, slices } = conv
     ? { pads: pairs(setting.padding), slices: "" }
@@ -129,13 +154,13 @@ function flaxCode(setting) {
   const window = tupleText(setting.kernel);
   return [
     "import jax.numpy as jnp", "from flax import linen as nn", "",
-    ...operands(setting, "jnp", true),
+    ...operands(setting, "jnp", true), ...line,
     `layer = nn.${conv ? "Conv" : "ConvTranspose"}(`,
     `    1, ${window}, strides=${tupleText(setting.stride)}, padding=[${pads}],`,
     `    kernel_dilation=${tupleText(setting.dilation)}, use_bias=False,`,
     ...(conv ? [] : ["    transpose_kernel=True,"]),
     ")", 'y = layer.apply({"params": {"kernel": kernel}}, x)',
-    ...(slices ? [`y = y[:, ${slices}]`] : []), ending(setting, true),
+    ...(slices ? [`y = y[:, ${slices}]`] : []), ending(given, true),
   ];
 }
 
@@ -143,10 +168,12 @@ function flaxCode(setting) {
  * Keras pads nothing by number: the input is padded before a convolution, and of a
  * transposed one the part is taken that the padding leaves.
  */
-function kerasCode(setting) {
+function kerasCode(given) {
+  const { line, setting } = paddedBefore(given, true);
   const conv = setting.op === "conv";
   const head = [
     "import jax.numpy as jnp", "import keras", "", ...operands(setting, "jnp", true),
+    ...line,
   ];
   const options =
     `    strides=${strides(setting.stride)}, padding="valid", ` +
@@ -156,7 +183,7 @@ function kerasCode(setting) {
     const widths = `[(0, 0), ${pairs(setting.padding)}, (0, 0)]`;
     return [
       ...head, `padded = keras.ops.pad(x, ${widths})`, "y = keras.ops.conv(",
-      "    padded, kernel,", options, dilated, ")", ending(setting, true),
+      "    padded, kernel,", options, dilated, ")", ending(given, true),
     ];
   }
   const size = resultSize(setting);

@@ -220,10 +220,18 @@ function matrixOf(setting, drawn) {
   const g = geometry(setting);
   const conv = setting.op === "conv";
   const [outputs, inputs] = [product(g.output), product(g.input)];
-  const entries = () =>
-    reads(drawn).map(([p, t, q]) => (conv ? [p, q, t] : [q, p, t]));
-  const size = conv ? [outputs, inputs] : [inputs, outputs];
-  return { rows: size[0], columns: size[1], stored: work(g).valid, entries };
+  const [rows, columns] = conv ? [outputs, inputs] : [inputs, outputs];
+  // Taps on padding that is filled with elements may meet others of their window.
+  const entries = () => {
+    const found = new Map();
+    for (const [p, tap, q] of reads(drawn)) {
+      const at = (conv ? p : q) * columns + (conv ? q : p);
+      found.set(at, (found.get(at) ?? 0) + weightValue(tap));
+    }
+    const place = (at) => [Math.floor(at / columns), at % columns];
+    return [...found].map(([at, weight]) => [...place(at), rounded(weight)]);
+  };
+  return { rows, columns, stored: work(g).valid, entries };
 }
 
 function lines(rows, columns) {
@@ -235,12 +243,12 @@ function lines(rows, columns) {
 
 function drawMatrix(matrix, label) {
   const { rows, columns } = matrix;
-  const cells = matrix.entries().map(([row, column, tap]) => {
+  const cells = matrix.entries().map(([row, column, weight]) => {
     const [x, y] = [column * CELL, row * CELL];
     const group = svgElement(
       "g", { class: "entry" },
       svgElement("rect", { x: x + 1, y: y + 1, width: CELL - 2, height: CELL - 2 }),
-      numberIn(x, y, weightValue(tap)),
+      numberIn(x, y, weight),
     );
     Object.assign(group.dataset, { row, column });
     return group;

@@ -3,7 +3,7 @@
 // The page itself: its state, its controls and what it shows.
 
 const LEGEND = {
-  input: "input", padding: "zero around (padding)", between: "zero between",
+  input: "input", padding: "padding", between: "zero between",
   result: "result", cropped: "cut off", weight: "kernel", tap: "read or written now",
 };
 
@@ -73,6 +73,8 @@ function showControls(found) {
   }
   find("field-output_padding").hidden = state.op === "conv";
   find("view").hidden = state.op === "conv";
+  find("mode-label").hidden = state.op !== "conv";
+  find("mode").value = state.mode;
   for (const name of ["x", "w"]) {
     const made = find(name);
     if (made.value !== state[name]) made.value = state[name];

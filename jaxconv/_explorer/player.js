@@ -118,6 +118,7 @@ function start() {
   for (const name of ["x", "w"]) {
     find(name).addEventListener("input", () => change({ [name]: find(name).value }));
   }
+  find("mode").addEventListener("change", () => change({ mode: find("mode").value }));
   find("save").addEventListener("click", saveStage);
   find("language").addEventListener("click", () =>
     change({ lang: state.lang === "zh" ? "en" : "zh" }),

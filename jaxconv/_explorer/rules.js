@@ -60,6 +60,20 @@ function doesNotFit(setting) {
   });
 }
 
+/** What lies further out than an axis has elements to fill it with. */
+function tooFarToFill(setting, mode) {
+  if (mode === "replicate") return null;
+  return firstBroken(setting.padding, (p, a) => {
+    const size = setting.input[a];
+    const most = mode === "reflect" ? size - 1 : size;
+    if (p <= most) return null;
+    const where = `on spatial axis ${a}, whose size is ${size}`;
+    const rule = `padding_mode="${mode}" can fill at most ${most} ${where}`;
+    const remedy = 'Pad less, or use padding_mode="zeros" or "replicate"';
+    return broken(setting, "padding", rule, remedy, `(${p}, ${p})`);
+  });
+}
+
 function extraTooLarge(setting) {
   return firstBroken(setting.output_padding, (extra, a) => {
     const [s, d] = [setting.stride[a], setting.dilation[a]];
@@ -104,6 +118,14 @@ function problem(setting) {
       if (found) return found;
     }
   }
+  const mode = setting.mode ?? "zeros";
+  if (!Object.hasOwn(MODES, mode)) {
+    const words = Object.keys(MODES).map(shown).join(", ");
+    const text = `padding_mode=${shown(mode)}: is not one of the known words. `;
+    return { field: "mode", text: `${text}Write one of ${words}.` };
+  }
+  const unfilled = transposed || mode === "zeros" ? null : tooFarToFill(setting, mode);
+  if (unfilled) return unfilled;
   return transposed
     ? (extraTooLarge(setting) ?? resultEmpty(setting))
     : doesNotFit(setting);

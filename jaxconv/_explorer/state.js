@@ -10,7 +10,7 @@ const START = {
 };
 const FIELDS = Object.keys(MAXIMA);
 
-/** {op, dims, view, x, w, lang, fields}: one or two values per field, numbers or text in error. */
+/** {op, dims, view, mode, x, w, lang, fields}: one or two values per field, numbers or text in error. */
 function readHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const values = (field) => (given.get(field) ?? String(START[field])).split(",");
@@ -19,6 +19,7 @@ function readHash(hash) {
     op: given.get("op") ?? "conv_transpose",
     dims: parseValue(given.get("dims") ?? "2"),
     view: given.get("view") === "zeros" ? "zeros" : "scatter",
+    mode: given.get("mode") ?? "zeros",
     x: given.get("x") ?? "",
     w: given.get("w") ?? "",
     lang: given.get("lang") === "zh" ? "zh" : "en",
@@ -38,6 +39,7 @@ function writeHash(state) {
   const entries = [["op", state.op], ["dims", state.dims]];
   if (state.op !== "conv") entries.push(["view", state.view]);
   for (const field of shownFields) entries.push([field, state.fields[field].join(",")]);
+  if (state.op === "conv" && state.mode !== "zeros") entries.push(["mode", state.mode]);
   for (const name of ["x", "w"]) if (state[name]) entries.push([name, state[name]]);
   if (state.lang !== "en") entries.push(["lang", state.lang]);
   return `#${entries.map(([key, value]) => `${key}=${encodeHash(value)}`).join("&")}`;
@@ -52,7 +54,8 @@ function settingOf(state) {
   const axes = count(state.dims === 2 ? 2 : 1);
   const spread = (values) => axes.map((axis) => values[axis] ?? values[0]);
   const fields = FIELDS.map((field) => [field, spread(state.fields[field])]);
-  return { op: state.op, dims: state.dims, ...Object.fromEntries(fields) };
+  const mode = state.op === "conv" ? state.mode : "zeros";
+  return { op: state.op, dims: state.dims, mode, ...Object.fromEntries(fields) };
 }
 
 function isSeparate(state) {
