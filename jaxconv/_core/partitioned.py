@@ -101,13 +101,32 @@ class Partitioned:
         place = partial(_place, AbstractMesh(bases, names(tuple(range(len(bases))))))
         operands = tuple(map(place, shards.operands))
         result_place = place(shards.result)
-        return result_place.mesh, shards.compute, result_place, operands
+        compute = _without_mesh(shards.compute)
+        return result_place.mesh, compute, result_place, operands
 
     def _spread(self, static: Any, total: int, mesh: Any, *types: Any) -> Any:
         del total, mesh
         arrays = (v for some in types for v in some)
         shapes = tuple(jax.ShapeDtypeStruct(v.shape, np.float32) for v in arrays)
         return self.rule(static, shapes)
+
+
+def _without_mesh(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, to be traced once, as outside of any mesh from now until then.
+
+    JAX traces it right after this call, but would give its arguments the types of a
+    mesh with explicit axes if the program is compiled inside `jax.set_mesh`.
+    """
+    outside = jax.sharding.use_abstract_mesh(AbstractMesh((), ()))
+    outside.__enter__()
+
+    def traced(*args: Any) -> Any:
+        try:
+            return fun(*args)
+        finally:
+            outside.__exit__(None, None, None)
+
+    return traced
 
 
 def _call(call: Callable[..., Any], static: tuple[Any, ...], *operands: Any) -> Any:

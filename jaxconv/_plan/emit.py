@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.interpreters import mlir
+from jax.sharding import PartitionSpec
 
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import case_of
 from jaxconv._core.intercept import plain
 from jaxconv._core.partitioned import can_partition
 from jaxconv._core.primitive import emit
-from jaxconv._core.spec import Spec
+from jaxconv._core.spec import LETTERS, Letter, Role, Spec
 from jaxconv._plan.choose import choose
 from jaxconv._plan.partition import PARTITIONED
 from jaxconv._plan.place import Place
@@ -39,6 +40,25 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
         return _result(out, spec).transpose(spec.from_last(spec.role))
 
 
+def run_with_whole_space(
+    a: jax.Array, b: jax.Array, *, spec: Spec, place: Place
+) -> jax.Array:
+    """The same inside a `jax.shard_map` of some axes; the others cut no space.
+
+    XLA partitions products per tap wrongly for some strides and cut windows.
+    """
+    first, second = spec.operands
+    a, b = _whole_space(a, spec, first), _whole_space(b, spec, second)
+    return _whole_space(run(a, b, spec=spec, place=place), spec, spec.role)
+
+
+def _whole_space(v: jax.Array, spec: Spec, role: Role) -> jax.Array:
+    free = PartitionSpec.UNCONSTRAINED
+    letters: dict[Letter, Any] = {letter: free for letter in LETTERS[role]}
+    parts = spec.arrange(role, letters, [None] * spec.ndim)
+    return jax.lax.with_sharding_constraint(v, PartitionSpec(*parts))
+
+
 def _result(v: jax.Array, spec: Spec) -> jax.Array:
     """In the result's type; a real operand's gradient is real."""
     real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
@@ -49,7 +69,9 @@ def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
     if can_partition(ctx):
         return PARTITIONED.emit(ctx, spec, a, b)
     place = Place.of(ctx, platform)
-    return emit(ctx, partial(run, spec=spec, place=place), a, b)
+    some_axes = place.partitioned and hasattr(ctx.module_context.axis_context, "mesh")
+    fun = run_with_whole_space if some_axes else run
+    return emit(ctx, partial(fun, spec=spec, place=place), a, b)
 
 
 def register() -> None:

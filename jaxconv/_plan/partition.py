@@ -205,10 +205,13 @@ def _line(spec: Spec, sizes: Sizes, operand: Role, known: dict[str, int]) -> str
                 out.append(f"t{number}")
             case (int() as at,):
                 one = axes[at]
-                strided = operand == "input" and one.i == one.s * one.o and one.s > 1
-                if strided:
+                if operand == "output" or (one.i == one.o and one.s == 1):
+                    out.append(f"p{at}")
+                elif one.i == one.s * one.o:
                     known[f"r{at}"] = one.s
-                out.append(f"(p{at} r{at})" if strided else f"p{at}")
+                    out.append(f"(p{at} r{at})")
+                else:  # no sharding divides both
+                    out.append(f"q{at}")
             case ("g", letter) if spec.groups > 1:
                 size = _whole(spec, sizes)[letter]
                 known["g"] = spec.groups
