@@ -47,7 +47,8 @@ def conv_general_dilated(
     transposed convolution, a window as large as the image is a gradient with respect to
     a kernel, and batch groups are groups; each gets the lowering that the plan chooses
     for it, and its derivatives are contractions again.  What is none of them (lhs, rhs
-    and window all with a step above 1) and what has no element is left to lax.
+    and window all with a step above 1), what has no element and what has symbolic sizes
+    in space, as in `jax.export`, is left to lax.
 
     Args:
       lhs: the images; (N, C, \*space) if ``dimension_numbers`` is None.
@@ -127,6 +128,9 @@ _remembered = lru_cache(maxsize=4096)(_traced)
 
 def convolve(lhs: Any, rhs: Any, **params: Any) -> jax.Array:
     """lax's primitive, given its parameters, as a contraction where it is one."""
+    if _has_symbols_in_space(lhs, rhs, params):
+        with plain():
+            return lax.conv_general_dilated_p.bind(lhs, rhs, **params)
     wanted = params["out_sharding"] if _explicit(params["out_sharding"]) else None
     reading = _read(lhs.shape, rhs.shape, lhs.dtype, tuple(params.items()))
     if reading is None or (wanted is not None and _cuts_groups(lhs, rhs, reading)):
@@ -137,6 +141,15 @@ def convolve(lhs: Any, rhs: Any, **params: Any) -> jax.Array:
     first, second = (rhs, lhs) if reading.swapped else (lhs, rhs)
     out = _backward(contract(first, second, reading.spec), reading.moves["out"])
     return out if wanted is None else jax.sharding.reshard(out, wanted)
+
+
+def _has_symbols_in_space(lhs: Any, rhs: Any, params: dict[str, Any]) -> bool:
+    """Whether a size, or a padding that comes of one, is no number but a symbol."""
+    numbers = params["dimension_numbers"]
+    sizes = [lhs.shape[axis] for axis in numbers.lhs_spec[2:]]
+    sizes += [rhs.shape[axis] for axis in numbers.rhs_spec[2:]]
+    pads = (pad for pair in params["padding"] for pad in pair)
+    return any(type(size) is not int for size in (*sizes, *pads))
 
 
 def _cuts_groups(lhs: Any, rhs: Any, reading: Reading) -> bool:

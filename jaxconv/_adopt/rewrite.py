@@ -94,7 +94,8 @@ def _equations(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
     """What to put in an equation's place; None leaves it."""
     function = rules.functions.get(eqn.primitive)
     if function is not None:
-        return _traced(partial(function, **eqn.params), eqn)
+        new = _traced(partial(function, **eqn.params), eqn)
+        return None if [e.primitive for e in new] == [eqn.primitive] else new
     name = eqn.primitive.name
     if name in LEFT:
         return None

@@ -81,6 +81,18 @@ def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
     return entries
 
 
+def known(name: str, shape: Ints, space: Ints) -> None:
+    """An error if one of the sizes that have to be numbers is a symbol."""
+    sizes_known: list[Any] = [*space]
+    if not all(isinstance(size, int | np.integer) for size in sizes_known):
+        sizes = ", ".join(map(str, space))
+        rule = f"has the symbolic sizes ({sizes}), which have to be numbers here"
+        remedy = (
+            "Export with numbers; only conv and conv_transpose take symbols in space"
+        )
+        fail(name, shape, rule, remedy)
+
+
 def _wrong_length(name: str, value: Any, ndim: int, extra: str = "") -> NoReturn:
     axes = "1 spatial axis" if ndim == 1 else f"{ndim} spatial axes"
     fail(

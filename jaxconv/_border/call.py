@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxconv._border import arguments as can
-from jaxconv._border import hints, limits
+from jaxconv._border import hints, limits, symbolic
 from jaxconv._border.arguments import Pairs
 from jaxconv._border.implementation import admit
 from jaxconv._border.windows import Windows
@@ -63,8 +63,11 @@ class Call(NamedTuple):
     kernel: jax.Array
     bias: jax.Array | None
     setup: Setup
+    symbolic: symbolic.Convolution | None = None  # where space has no numbers
 
     def contract(self, image: jax.Array) -> jax.Array:
+        if self.symbolic is not None:
+            return self.symbolic(image, self.kernel)
         return contract(image, self.kernel, self.setup.spec)
 
     def finish(self, y: jax.Array) -> jax.Array:
@@ -81,9 +84,16 @@ def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Cal
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     bias = None if bias is None else can.array("bias", bias)
     can.same_dtype(x=x, kernel=kernel, bias=bias)
-    setup = _setup(role, x.shape, kernel.shape, x.dtype, options)
+    ndim = len(kernel.shape) - 2
+    shape = symbolic.with_numbers(x.shape, ndim, options["layout"])
+    if shape is x.shape:
+        setup, special = _setup(role, shape, kernel.shape, x.dtype, options), None
+    else:
+        symbolic.refuse(x.shape, options)
+        setup = read_setup(role, shape, kernel.shape, x.dtype, **options)
+        special = symbolic.Convolution(setup.spec, options["padding"])
     can.bias_shape(bias, setup.outputs)
-    return Call(x if setup.has_batch else x[None], kernel, bias, setup)
+    return Call(x if setup.has_batch else x[None], kernel, bias, setup, special)
 
 
 class Options:
@@ -175,6 +185,8 @@ def read_setup(
     window = kernel_shape[2:] if first else kernel_shape[:-2]
     space = shape[2:] if first else shape[1:-1]
     channels = shape[1 if first else -1]
+    can.known(name, x_shape, space)
+    can.known("kernel.shape", kernel_shape, window)
     can.window_not_empty(window, kernel_shape)
     rest = (shape[0], channels) if role == "output" else ()
     can.space_not_empty(space, rest, (name, x_shape))

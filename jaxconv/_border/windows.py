@@ -42,6 +42,7 @@ class Windows:
     def conv(self, i: Ints, k: Ints) -> tuple[Geometry, Pairs]:
         """The geometry on an input of size i, and what to pad by hand beforehand."""
         s, d = self.stride, self.dilation
+        can.known("x.shape", i, i)
         pads = can.padding(self.padding, i, k, s, d)
         can.kernel_fits(i, k, d, pads, self.kernel)
         o = tuple(map(geo.output_size, i, k, s, d, *zip(*pads, strict=True)))
