@@ -51,6 +51,8 @@ def choose(case: Case, place: Place) -> Choice:
     if tuned is not None:
         return Choice(tuned, "measured fastest by tune")
     for rule in (*PARTITIONED, *RULES):
+        if rule.limited and symbolic(case):  # it may count what has no number
+            continue
         lowering = LOWERINGS[rule.name]
         if rule.applies_at(case, place) and runs_at(lowering, case, place):
             if _bounded(lowering, case) if rule.limited else takes(lowering, case):
