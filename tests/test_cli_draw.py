@@ -293,8 +293,8 @@ def test_the_numbers_of_explain_are_right(
         assert f"takes {cost.multiply_adds} multiply-adds" in text
         assert f"which {cost.multiply_adds_valid} are not with zeros" in text
         assert f"x, kernel and result take {cost.bytes} bytes." in text
-    assert "  lowering '" in text
-    assert "  because: " in text
+    assert "  On cpu by the lowering '" in text
+    assert "  Because: " in text
     for library in ("jaxconv", *LIBRARIES):
         pasted = text.partition(f"\n# In {library}\n\n")[2].partition("\n# In ")[0]
         assert pasted.strip() == snippets(call)[library]

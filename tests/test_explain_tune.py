@@ -1,6 +1,7 @@
 """explain and tune: what they find, what they say, and that winners are applied."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -47,11 +48,12 @@ def test_explain_says_sizes_lowering_and_reason(rng):
         jaxconv.conv, x, kernel, stride=2, padding=1, groups=2, implementation="window"
     )
     assert text.startswith("1. convolution: x, kernel -> y\n")
-    assert "input (2, 6, 9, 8), kernel (4, 3, 3, 2) float32" in text
-    assert "-> output (2, 4, 5, 5) float32" in text
-    assert "axis 0: (9 + 1 + 1 - 1*(3-1) - 1)/2 + 1 = 5" in text
+    assert "input (2, 6, 9, 8) and kernel (4, 3, 3, 2) in float32" in text
+    assert "give output (2, 4, 5, 5) in float32" in text
+    assert "batch of 2; 2 groups, each 3 in and 2 out" in text
+    assert "axis 0: (9 + 1 + 1 - 1*(3-1) - 1)/2 + 1 = 5 outputs" in text
     work = 2 * 4 * 3 * 3 * 2 * 5 * 5
-    assert f"{work:,} multiply-adds, {2 * work:,} flops" in text
+    assert f"it takes {work:,} multiply-adds ({2 * work:,} floating-point" in text
     assert "lowering 'window'" in text
     assert "because: asked for by name" in text
     assert "could also run: xla, " in text
@@ -62,7 +64,22 @@ def test_explain_takes_shapes_without_arrays_and_other_platforms():
     kernel = jax.ShapeDtypeStruct((4, 3, 3, 3), jnp.float32)
     for platform in ("cpu", "cuda", "gpu", "tpu"):
         text = jaxconv.explain(jaxconv.conv, x, kernel, platform=platform)
-        assert "-> output (1, 4, 6, 6) float32" in text
+        assert "give output (1, 4, 6, 6) in float32" in text
+        (line,) = (v for v in text.splitlines() if "could also run" in v)
+        assert ("cudnn" in line) == (platform in ("cuda", "gpu"))
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_reasons_are_sentences_with_units(platform: str) -> None:
+    """Whole words in place of tables: what is slow, and figures with their unit."""
+    rules = [rule for rule in _plan.RULES if platform in rule.platforms]
+    assert rules
+    for rule in rules:
+        words = rule.reason.split()
+        assert len(words) >= 8
+        assert "@" not in rule.reason
+        if any(word.strip(":,;").replace(".", "").isdigit() for word in words):
+            assert re.search(r" (ms|cycles|multiply-adds)\b", rule.reason), rule.reason
 
 
 def test_explain_of_a_function_without_convolutions():

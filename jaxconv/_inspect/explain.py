@@ -9,7 +9,7 @@ from jaxconv._border import arguments as can
 from jaxconv._core.geometry import Axis
 from jaxconv._core.spec import Case, Role
 from jaxconv._inspect.walk import Found, contractions
-from jaxconv._plan.choose import choose
+from jaxconv._plan.choose import choose, made_for_others
 from jaxconv._plan.names import admissible
 from jaxconv._plan.place import Place
 
@@ -70,38 +70,44 @@ def _describe(index: int, found: Found, place: Place) -> str:
     case = found.case
     spec, choice = case.spec, choose(case, place)
     names = [f"{n} {s}" for n, s in zip(spec.operands, found.shapes, strict=True)]
+    others = made_for_others(place.platform)
+    more = [name for name in admissible(case) if name not in others]
     result = spec.shape(spec.role, case.sizes)
     lines = [
-        f"{', '.join(names)} {case.dtype.name}"
-        f" -> {spec.role} {result} {spec.dtype.name}",
+        f"{' and '.join(names)} in {case.dtype.name}"
+        f" give {spec.role} {result} in {spec.dtype.name}",
         _sizes(case),
         *(_axis(i, axis) for i, axis in enumerate(case.geometry.axes)),
-        f"{case.multiply_adds:,} multiply-adds, {2 * case.multiply_adds:,} flops; "
+        f"it takes {case.multiply_adds:,} multiply-adds "
+        f"({2 * case.multiply_adds:,} floating-point operations) on "
         f"{case.operand_bytes:,} bytes of operands and result",
-        f"lowering {choice.lowering.name!r}: {choice.lowering.summary}",
+        f"on {place.platform} by the lowering {choice.lowering.name!r}: "
+        f"{choice.lowering.summary}",
         f"because: {choice.reason}",
-        f"needs at most {choice.lowering.scratch(case):,} bytes beside them",
-        f"could also run: {', '.join(admissible(case)) or 'nothing else'}",
+        f"it needs at most {choice.lowering.scratch(case):,} bytes beside them",
+        f"could also run: {', '.join(more) or 'nothing else'}",
     ]
     spreads = choice.lowering.spreads(case)
     on_cpu = place.platform == "cpu"
     if spreads is not None and (on_cpu or choice.lowering.name != "xla"):
         lines.insert(-1, f"NaN and infinity spread {spreads}; {_AVOID}")
     if found.times > 1:
-        lines.append(f"runs {found.times} times")
+        lines.append(f"it runs {found.times} times")
     return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])
 
 
 def _sizes(case: Case) -> str:
     n, c, o = case.sizes
-    kind = "depthwise" if case.depthwise and case.groups > 1 else "group(s)"
-    return f"batch {n}; {case.groups} {kind} of {c} channels in and {o} out"
+    if case.groups == 1:
+        return f"batch of {n}; {c} channels in and {o} out"
+    depthwise = ", that is depthwise" if case.depthwise else ""
+    return f"batch of {n}; {case.groups} groups{depthwise}, each {c} in and {o} out"
 
 
 def _axis(index: int, axis: Axis) -> str:
     i, k, o, s, d, lo = axis
     return (
         f"axis {index}: ({i} + {lo} + {axis.hi} - {d}*({k}-1) - 1)/{s} + 1 = {o}"
-        f" (input {i}, padding {lo} and {axis.hi}, kernel {k}, dilation {d},"
+        f" outputs (input {i}, padding {lo} and {axis.hi}, kernel {k}, dilation {d},"
         f" stride {s})"
     )

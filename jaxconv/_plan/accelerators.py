@@ -85,57 +85,71 @@ ACCELERATORS: tuple[Rule, ...] = (
         "product",
         GPU,
         _one_position,
-        "one position: 28x28x1 50-1@1 6.1e9 to 7.8e6 multiply-adds",
+        "A single position is one product of matrices: 28x28x1, 50 to 1 channels, "
+        "takes 7.8e6 multiply-adds in place of 6.1e9",
         True,
     ),
     Rule(
         "cudnn",
         GPU,
         _in_floats,
-        "cuDNN's own calls: transposed 4x4 stride 2 128-64@32 convForward of 8.6e9 to "
-        "convBackwardInput of 2.1e9 multiply-adds, 54 to 17 MB; its kernel convForward "
-        "with a window of 32x32 to convBackwardFilter; causal 1-D dilation 512 3.4e10 "
-        "to 1.3e8",
+        "cuDNN has a call of its own for each role, and XLA is given the form that it "
+        "recognises: a transposed 4x4, stride 2, 128 to 64 channels at 32x32, is "
+        "convBackwardInput of 2.1e9 multiply-adds and 17 MB in place of convForward "
+        "of 8.6e9 and 54 MB; its kernel's gradient convBackwardFilter in place of "
+        "convForward with a window of 32x32; a causal line with dilation 512 takes "
+        "1.3e8 in place of 3.4e10",
         False,
     ),
     Rule(
         "stretch",
         TPU,
         _few_in_strided,
-        "strided kernel gradients of few channels: 4x4 stride 2 32-64@64 38 to 27 "
-        "thousand cycles; 3x3x3 16-32@32 190 to 62; not at 64-64@56, 29 to 48",
+        "With few channels the kernel's gradient of a strided convolution fills more "
+        "of the unit's tiles when y is stretched: 38 thousand cycles become 27 for "
+        "4x4, stride 2, 32 to 64 channels at 64x64, 190 become 62 for 3x3x3, 16 to 32 "
+        "at 32x32x32; but not for 64 to 64 at 56x56, where 29 would become 48",
         False,
     ),
     Rule(
         "lines",
         TPU,
         _thin_line,
-        "long lines of few channels: k 3, 64@1024 112 to 54 thousand cycles; 8 groups "
-        "of 8 185 to 58; not 128@1024, 46 to 48, nor 32@50, 13 to 17",
+        "Long lines of few channels fill more of the unit's tiles as one product per "
+        "tap: 112 thousand cycles become 54 for a kernel of 3, 64 channels, 1024 "
+        "long, 185 become 58 for 8 groups of 8; but not for 128 channels, 1024 long, "
+        "where 46 would become 48, nor for 32 channels, 50 long, where 13 would "
+        "become 17",
         False,
     ),
     Rule(
         "lines",
         TPU,
         _thin_image,
-        "wide images of few channels: 3x3 64-32@128 508 to 177 thousand cycles; "
-        "24@224 511 to 166; 8@128 416 to 69; not 64@56, 119 to 126, nor 8 of 32@512",
+        "Wide images of few channels fill more of the unit's tiles as one product per "
+        "tap: 508 thousand cycles become 177 for 3x3, 64 to 32 channels at 128x128, "
+        "511 become 166 for 24 at 224x224, 416 become 69 for 8 at 128x128; but not "
+        "for 64 at 56x56, where 119 would become 126, nor for 8 groups of 32 at "
+        "512x512",
         False,
     ),
     Rule(
         "lines",
         TPU,
         _thin_line_kernel,
-        "their kernel gradients of few taps: k 3, 32 of 64@1024 48 to 32 thousand "
-        "cycles; 8 groups of 8 104 to 29; not 8 of 64@1024, 14 to 16",
+        "The kernel's gradient of long lines of few channels fills more of the unit's "
+        "tiles as one product per tap, where there are few taps: 48 thousand cycles "
+        "become 32 for a kernel of 3, 32 of 64 channels, 1024 long, 104 become 29 for "
+        "8 groups of 8; but not for 8 of 64, where 14 would become 16",
         False,
     ),
     Rule(
         "mxu",
         TPU,
         _in_floats,
-        "narrow groups: 3x3, 32 of 4@56 2713 to 126 thousand cycles; dense and "
-        "depthwise ones are XLA's own",
+        "Narrow groups leave most of the matrix unit idle, and merged ones fill it: "
+        "2713 thousand cycles become 126 for 3x3, 32 groups of 4 at 56x56; dense and "
+        "depthwise convolutions are XLA's own",
         False,
     ),
 )

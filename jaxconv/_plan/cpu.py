@@ -136,110 +136,148 @@ CPU: tuple[Rule, ...] = (
         "fft",
         ("cpu",),
         _large_kernel,
-        "large kernels: 300x300 on itself 14484 to 1.8; 30x30 1@530x1430 872 to 17; "
-        "9x9 3-1@128 6.3 to 0.6; 7x7 4-4@64 1.9 to 0.4",
+        "Transforms take far fewer operations than direct sums of a kernel this "
+        "large: 14484 ms by XLA become 1.8 for 300x300 on an image of that size, 872 "
+        "become 17 for 30x30 on 530x1430 pixels, 6.3 become 0.6 for 9x9 on 128x128, "
+        "1.9 become 0.4 for 7x7 of 4 channels on 64x64",
     ),
     Rule(
         "onednn",
         ("cpu",),
         _onednn_output,
-        "oneDNN (Xeon, AMX): 3x3 64@56 30 to 21; 3x3 stride 2 128@56 49 to 22; "
-        "depthwise 7x7 96@56 38 to 2.9; 7 groups of 24@56 56 to 2; 1x1 256-64@56 32 to "
-        "17; volume 3x3x3 16-32@32 40 to 22; not depthwise lines k 5 512@1024, 7 to 43",
+        "oneDNN's kernels are compiled for this processor: on a Xeon with AMX 30 ms "
+        "by XLA become 21 for 3x3, 64 channels at 56x56, 49 become 22 for 3x3, stride "
+        "2, 128 at 56x56, 38 become 2.9 for depthwise 7x7, 96 at 56x56, 56 become 2 "
+        "for 7 groups of 24 at 56x56, 32 become 17 for 1x1, 256 to 64 at 56x56, and "
+        "40 become 22 for 3x3x3, 16 to 32 at 32x32x32; but not for depthwise lines of "
+        "512 channels, 1024 long, where 7 would become 43",
     ),
     Rule(
         "shift",
         ("cpu",),
         _depthwise,
-        "depthwise: 3x3 256@124 69/69/81 to 1/1.7/3; 7x7 96@56 97/97/94 to 2/4.4/5.2",
+        "XLA runs depthwise convolutions in a slow loop: of 3x3 and 256 channels of "
+        "124x124 pixels the output, the input's gradient and the kernel's took 69, 69 "
+        "and 81 ms and take 1, 1.7 and 3; of 7x7 and 96 channels of 56x56 97, 97 and "
+        "94 ms, now 2, 4.4 and 5.2",
     ),
     Rule(
         "shift",
         ("cpu",),
         _one_channel,
-        "one channel in: 3x3 1-16@64 1.2 to 0.2; 5x5 1-6@28 2.5 to 0.3",
+        "With one channel in, a sum of shifted images is shorter than a convolution: "
+        "1.2 ms by XLA become 0.2 for 3x3, 16 channels out and 64x64 pixels, 2.5 "
+        "become 0.3 for 5x5, 6 channels out and 28x28",
     ),
     Rule(
         "product",
         ("cpu",),
         _worth_a_product,
-        "windows apart: patch 16x16 input 92 to 5.2; 1x1 stride 2 18 to 11, kernel 41 "
-        "to 8.5; 2x2 stride 2 96-192@56 5.7 to 3.4",
+        "Windows that do not overlap are one product of matrices: the input's "
+        "gradient of patches of 16x16 took 92 ms by XLA and takes 5.2, 1x1 with "
+        "stride 2 18 ms and takes 11, its kernel's gradient 41 ms and takes 8.5, 2x2 "
+        "with stride 2, 96 to 192 channels of 56x56, 5.7 ms and takes 3.4",
     ),
     Rule(
         "narrow",
         ("cpu",),
         _narrow_groups,
-        "few channels in a group (Xeon): 8 of 8@1024 9.4/9.6/22 to 1.4/1.4/2.7; 32 of "
-        "8@28 47/47 to 4.2/4; 32 of 4@56 by grouped 14/12/22, here 2.7/2.8/8.6",
+        "XLA is slow on groups of few channels: on a Xeon the output, the input's "
+        "gradient and the kernel's of 8 groups of 8, 1024 long, took 9.4, 9.6 and 22 "
+        "ms and take 1.4, 1.4 and 2.7; 32 groups of 8 at 28x28 took 47 and 47 ms and "
+        "take 4.2 and 4; 32 groups of 4 at 56x56 take 14, 12 and 22 ms by 'grouped' "
+        "and 2.7, 2.8 and 8.6 this way",
     ),
     Rule(
         "grouped",
         ("cpu",),
         lambda case: case.groups > 1,
-        "32 groups of 4 87/89/7790 to 9.5/9.8/18; 2 of 48 34/124/176 to 16/17/14",
+        "XLA is slow on groups, and fast on the dense convolution of several of them: "
+        "the output, the input's gradient and the kernel's of 32 groups of 4 took 87, "
+        "89 and 7790 ms and take 9.5, 9.8 and 18; of 2 groups of 48 34, 124 and 176 "
+        "ms, now 16, 17 and 14",
     ),
     Rule(
         "overlap_add",
         ("cpu",),
         _few_channels_or_not_2d,
-        "transposed: 3-D stride 2 64-1 1880 to 0.7; 1-D stride 8 18 to 14",
+        "XLA multiplies the zeros that the stride puts between elements: 1880 ms "
+        "become 0.7 in 3-D with stride 2, 64 to 1 channels, and 18 become 14 in 1-D "
+        "with stride 8",
     ),
     Rule(
         "overlap_add",
         ("cpu",),
         _few_in,
-        "few channels in: 3x3 3-32@64 1.5 to 0.9; 3x3 8-32@64 2.2 to 1.9",
+        "With few channels one product and shifted sums are shorter than a "
+        "convolution: 1.5 ms by XLA become 0.9 for 3x3 of 3 to 32 channels at 64x64, "
+        "2.2 become 1.9 for 8 to 32",
     ),
     Rule(
         "shift",
         ("cpu",),
         _one_channel_in,
-        "one channel in, few out, so that columns are too large: 5x5 1-6@28 3.7 to 0.5",
+        "With one channel in and few out the columns of a product would be too large; "
+        "shifted sums need none: 3.7 ms by XLA become 0.5 for 5x5, 1 to 6 channels at "
+        "28x28",
     ),
     Rule(
         "polyphase",
         ("cpu",),
         _full_phases,
-        "transposed: 4x4 stride 2 128-64@32 42 to 26; 7x7 stride 2 64-3 55 to 31; not "
-        "3x3 stride 2, padded to 4x4: 128-64@32 4.0 to 6.1",
+        "XLA multiplies the zeros that the stride puts between elements: 42 ms become "
+        "26 for 4x4, stride 2, 128 to 64 channels at 32x32, 55 become 31 for 7x7, "
+        "stride 2, 64 to 3 channels; but not for 3x3 with stride 2, which is filled "
+        "up to 4x4: 4.0 ms would become 6.1",
     ),
     Rule(
         "taps",
         ("cpu",),
         _deep_bfloat16,
-        "bfloat16: 3x3 512@7 9.1 to 4.3; 3x3 256@14 8.3 to 5.1; slower at 64 channels; "
-        "with AMX (Xeon) 256@56 15/15/48 to 7.5/7.5/9.8; 8 of 256@28 27/27/98 to "
-        "15/15/24",
+        "XLA computes bfloat16 convolutions in float32, and its products in bfloat16 "
+        "where the processor can: 9.1 ms become 4.3 for 3x3 of 512 channels at 7x7, "
+        "8.3 become 5.1 for 256 at 14x14; with AMX on a Xeon the output, the input's "
+        "gradient and the kernel's of 256 at 56x56 took 15, 15 and 48 ms and take "
+        "7.5, 7.5 and 9.8, of 8 images of 256 at 28x28 27, 27 and 98 ms and take 15, "
+        "15 and 24; at 64 channels it is slower",
     ),
     Rule(
         "taps",
         ("cpu",),
         _few_positions,
-        "few positions: 4x4 stride 2 512-256@4 2.8 to 2.0; at 128-64@16 1.6 to 2.0",
+        "A sum over few positions is a short product for each tap: 2.8 ms by XLA "
+        "become 2.0 for 4x4, stride 2, 512 to 256 channels at 4x4; at 16x16 with 128 "
+        "to 64 channels 1.6 would become 2.0",
     ),
     Rule(
         "chunks",
         ("cpu",),
         lambda case: case.geometry.ndim == 2 and chunks.gains(case),
-        "images past the cache (Xeon): 3x3 64@56 kernel 55 to 22; 1@256 145 to 46",
+        "XLA slows down on images that do not fit the cache: on a Xeon the kernel's "
+        "gradient of 3x3, 64 channels at 56x56, took 55 ms and takes 22, of 1 channel "
+        "at 256x256 145 ms and takes 46",
     ),
     Rule(
         "rows",
         ("cpu",),
         _one_axis,
-        "XLA's fast convolution has two axes: 1-D kernel 3, 768 channels 7.4 to 4.3",
+        "XLA's fast convolution has two axes of space, and a line becomes an image of "
+        "height 1: 7.4 ms become 4.3 for a kernel of 3 and 768 channels",
     ),
     Rule(
         "slices",
         ("cpu",),
         lambda case: case.geometry.ndim >= 3,
-        "XLA's fast convolution has two axes: 3x3x3 16-32@32 33/62/101 to 9.9/11/19",
+        "XLA's fast convolution has two axes of space, and a volume is a sum of "
+        "slices: the output, the input's gradient and the kernel's of 3x3x3, 16 to 32 "
+        "channels at 32x32x32, took 33, 62 and 101 ms and take 9.9, 11 and 19",
     ),
     Rule(
         "exchange",
         ("cpu",),
         _narrow_gradient,
-        "few channels out: 7x7 64-3 kernel 32 to 0.9",
+        "With few channels out it is quicker to slide the result over the image than, "
+        "as XLA does, the image over the result: 32 ms become 0.9 for the kernel's "
+        "gradient of 7x7, 64 to 3 channels",
     ),
 )
