@@ -125,7 +125,7 @@ def new(options: argparse.Namespace, head: str) -> tuple[Any, Callable[..., Any]
     optimiser = optax.adam(rate)
 
     def loss(params: Any, small: jax.Array, large: jax.Array) -> jax.Array:
-        return ((nnx.merge(graph, params)(small) - large) ** 2).mean()
+        return jnp.abs(nnx.merge(graph, params)(small) - large).mean()
 
     def step(state: Any, small: jax.Array, large: jax.Array) -> tuple[Any, jax.Array]:
         params, memory = state
@@ -183,7 +183,7 @@ def draw(results: dict[str, np.ndarray], out: Path) -> None:
     for axes, (name, picture) in zip(
         figure.subplots(1, len(results)), results.items(), strict=True
     ):
-        axes.imshow(picture[140:260, 60:180], interpolation="nearest")
+        axes.imshow(picture[-280:-160, 60:180], interpolation="nearest")
         ratio = "" if picture is wanted else f"\n{decibels(picture, wanted):.2f} dB"
         axes.set_title(f"{name}{ratio}")
         axes.axis("off")
