@@ -29,8 +29,6 @@ PROVEN = ("0.10.2", "0.11.2", "0.12.0")
 # What a processor needs for a type, one of them; and for any type.
 INSTRUCTIONS = {
     "float32": ("avx2",),
-    "bfloat16": ("avx512_bf16", "amx_bf16"),
-    "float16": ("avx512_fp16", "amx_fp16"),
 }
 # Set by the user, these make oneDNN leave out instructions, or round more.
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
