@@ -38,6 +38,10 @@ from jaxconv._ops.halo import halo as halo
 from jaxconv._ops.matrix import conv_matrix as conv_matrix
 from jaxconv._ops.patches import fold as fold
 from jaxconv._ops.patches import unfold as unfold
+from jaxconv._ops.stream import Stream as Stream
+from jaxconv._ops.stream import stream as stream
+from jaxconv._ops.stream import stream_sizes as stream_sizes
+from jaxconv._ops.stream_sizes import StreamSizes as StreamSizes
 from jaxconv._ops.transpose import conv_transpose as conv_transpose
 from jaxconv._ops.variants import depthwise_conv as depthwise_conv
 from jaxconv._ops.variants import pointwise_conv as pointwise_conv
