@@ -76,7 +76,7 @@ def measure(edge: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for case in (v.case for v in contractions(step, x, kernel, x)):
         lowering = _plan.choose(case, Place("cpu")).lowering
-        bound = lowering.scratch(case) / GIB
+        bound = _plan.scratch(lowering, case, Place("cpu")) / GIB
         found[f"lowering, {case.role}"] = f"{lowering.name}, at most {bound:.2f} GiB"
     for name, run in {
         "forward": lambda: jax.jit(conv)(x, kernel),

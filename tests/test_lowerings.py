@@ -21,6 +21,8 @@ from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
 from jaxconv._core.spec import OPERANDS, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
+from jaxconv._plan import choose as _plan
+from jaxconv._plan.place import Place
 from oracle import close
 
 PAIRS = [(name, role) for name, low in LOWERINGS.items() for role in low.roles]
@@ -136,7 +138,7 @@ def test_refusals_and_scratch(role: str, case: Case) -> None:
             continue
         for batch in (case.n, 0):
             sizes = asked.sizes._replace(n=batch)
-            scratch = lowering.scratch(asked._replace(sizes=sizes))
+            scratch = _plan.scratch(lowering, asked._replace(sizes=sizes), Place("cpu"))
             assert isinstance(scratch, int)
             assert scratch >= 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -157,12 +157,17 @@ def _all(found: dict[str, list[Case]]) -> list[str]:
                 lowering.summary,
                 _platforms_of(lowering),
                 _distinct(map(lowering.refuse, cases)),
-                _distinct(map(lowering.spreads, filter(takes(lowering), cases))),
+                _distinct(_spreads(lowering, cases)),
             ]
         )
     head = ["lowering", "roles", "how", "planned on", "refuses, of those above"]
     head += ["NaN and infinity spread"]
     return [EVERY, *table(head, rows)]
+
+
+def _spreads(lowering: Lowering, cases: Iterable[Case]) -> Iterator[str | None]:
+    for case in filter(takes(lowering), cases):
+        yield _plan.spreads(lowering, case, Place("cpu"))
 
 
 def takes(lowering: Lowering) -> Callable[[Case], bool]:

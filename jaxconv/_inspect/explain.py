@@ -9,7 +9,7 @@ from jaxconv._border import arguments as can
 from jaxconv._core.geometry import Axis
 from jaxconv._core.spec import Case, Role
 from jaxconv._inspect.walk import Found, contractions
-from jaxconv._plan.choose import choose, made_for_others
+from jaxconv._plan.choose import Choice, chain, made_for_others, scratch, spreads
 from jaxconv._plan.names import admissible
 from jaxconv._plan.place import Place
 
@@ -68,7 +68,8 @@ def explain(
 
 def _describe(index: int, found: Found, place: Place) -> str:
     case = found.case
-    spec, choice = case.spec, choose(case, place)
+    (_, choice), *inner = chain(case, place)
+    spec = case.spec
     names = [f"{n} {s}" for n, s in zip(spec.operands, found.shapes, strict=True)]
     others = made_for_others(place.platform)
     more = [name for name in admissible(case) if name not in others]
@@ -84,16 +85,27 @@ def _describe(index: int, found: Found, place: Place) -> str:
         f"on {place.platform} by the lowering {choice.lowering.name!r}: "
         f"{choice.lowering.summary}",
         f"because: {choice.reason}",
-        f"it needs at most {choice.lowering.scratch(case):,} bytes beside them",
+        *(_inside(case, choice) for case, choice in inner),
+        f"it needs at most {scratch(choice.lowering, case, place):,} bytes beside them",
         f"could also run: {', '.join(more) or 'nothing else'}",
     ]
-    spreads = choice.lowering.spreads(case)
+    further = spreads(choice.lowering, case, place)
     on_cpu = place.platform == "cpu"
-    if spreads is not None and (on_cpu or choice.lowering.name != "xla"):
-        lines.insert(-1, f"NaN and infinity spread {spreads}; {_AVOID}")
+    if further is not None and (on_cpu or choice.lowering.name != "xla"):
+        lines.insert(-1, f"NaN and infinity spread {further}; {_AVOID}")
     if found.times > 1:
         lines.append(f"it runs {found.times} times")
     return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])
+
+
+def _inside(case: Case, choice: Choice) -> str:
+    """The lowering of an inner case that the one before reduces its own to."""
+    n, c, o = case.sizes
+    window = "x".join(map(str, case.geometry.kernel))
+    return (
+        f"inside it runs {choice.lowering.name!r} (batch {n}, {c} channels in, {o} out,"
+        f" kernel {window}): {choice.lowering.summary}"
+    )
 
 
 def _sizes(case: Case) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,17 @@ from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
 
+DIRECT = "direct"  # asks for any lowering in which NaN and infinity do not spread
 Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
+Reduce = Callable[[jax.Array, jax.Array, Spec, Compute], jax.Array]
+
+
+def reduced(spec: Spec, **changes: Any) -> Spec:
+    """The spec of an inner case: channels last, and only "direct" is asked for."""
+    wish = spec.lowering if spec.lowering == DIRECT else None
+    return replace(
+        spec, layout="channels_last", lowering=wish, sharding=None, **changes
+    )
 
 
 def _accepts(case: Case) -> str | None:
@@ -34,31 +45,34 @@ def _as_direct(case: Case) -> str | None:
     return None
 
 
-DIRECT = "direct"  # asks for any lowering in which NaN and infinity do not spread
-
-
 @dataclass(frozen=True)
 class Lowering:
     """A named way to compute some roles.
 
     ``refuse`` gives the reason why a case cannot be computed this way, or None.
-    ``scratch`` bounds the bytes it needs beside operands and result.  One ``by_hand``
-    is there to be looked at, and never planned.  A ``native`` one takes and returns the
-    layout of its spec instead of channels last.
+    ``scratch`` bounds the bytes it needs beside operands and result.  A lowering
+    ``by_hand`` is written for teaching, and the plan never picks it.  A ``native`` one
+    takes and returns the layout of its spec instead of channels last.
 
-    ``spreads`` says, of a NaN or an infinity in an operand, what else it reaches than
-    what direct convolution of the zero-padded operands lets it reach (zeros put into an
-    operand multiply it: 0 * inf is NaN), or None.  `_plan` reports and can avoid it.
+    ``spreads`` describes which results a NaN or an infinity in an operand reaches
+    beyond those of direct convolution of the zero-padded operands (zeros put into an
+    operand multiply it: 0 * inf is NaN); None if there are no such results.
+
+    A lowering with ``inner`` reduces its case to that other one.  Its roles take one
+    more argument, ``run``, which contracts operands of the inner spec by whatever the
+    plan chooses for them; ``scratch`` is given the bytes that this needs, and
+    ``spreads`` leaves out what it adds.
     """
 
     name: str
     summary: str
-    roles: Mapping[Role, Compute]
+    roles: Mapping[Role, Compute] | Mapping[Role, Reduce]
     refuse: Callable[[Case], str | None] = _accepts
-    scratch: Callable[[Case], int] = _no_scratch
+    scratch: Callable[[Case], int] | Callable[[Case, int], int] = _no_scratch
     by_hand: bool = False
     native: bool = False
     spreads: Callable[[Case], str | None] = _as_direct
+    inner: Callable[[Case], Case] | None = None
 
 
 def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> jax.Array:

@@ -10,6 +10,7 @@ is ``xla``, which computes everything.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -39,6 +40,33 @@ class Choice(NamedTuple):
     reason: str
 
 
+def chain(case: Case, place: Place) -> list[tuple[Case, Choice]]:
+    """The case and its choice, then the inner case that it is reduced to, and so on."""
+    choice = choose(case, place)
+    found = [(case, choice)]
+    if choice.lowering.inner is not None:
+        found += chain(choice.lowering.inner(case), place)
+    return found
+
+
+def scratch(lowering: Lowering, case: Case, place: Place) -> int:
+    """Bytes beside operands and result, with those of the inner case."""
+    needed: Callable[..., int] = lowering.scratch
+    if lowering.inner is None:
+        return needed(case)
+    inner = lowering.inner(case)
+    return needed(case, scratch(choose(inner, place).lowering, inner, place))
+
+
+def spreads(lowering: Lowering, case: Case, place: Place) -> str | None:
+    """Which results NaN and infinity reach besides those of direct convolution."""
+    own = lowering.spreads(case)
+    if own is not None or lowering.inner is None:
+        return own
+    inner = lowering.inner(case)
+    return spreads(choose(inner, place).lowering, inner, place)
+
+
 def choose(case: Case, place: Place) -> Choice:
     """The lowering asked for, else a tuned one, else the first rule's, else xla.
 
@@ -55,11 +83,11 @@ def choose(case: Case, place: Place) -> Choice:
             continue
         lowering = LOWERINGS[rule.name]
         if rule.applies_at(case, place) and runs_at(lowering, case, place):
-            if _bounded(lowering, case) if rule.limited else takes(lowering, case):
+            if (_bounded if rule.limited else _unbounded)(lowering, case, place):
                 return Choice(lowering, rule.reason)
     if place.platform == "cpu" and not takes(LOWERINGS["xla"], case):
         reason = "no rule applies, and it needs least memory of those allowed"
-        return Choice(_least_scratch(case), reason)
+        return Choice(_least_scratch(case, place), reason)
     return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
 
 
@@ -121,21 +149,26 @@ def takes(lowering: Lowering, case: Case) -> bool:
     return case.spec.lowering != DIRECT or lowering.spreads(case) is None
 
 
-def _least_scratch(case: Case) -> Lowering:
+def _least_scratch(case: Case, place: Place) -> Lowering:
     planned = (v for v in LOWERINGS.values() if not v.by_hand and takes(v, case))
-    return min(planned, key=lambda lowering: lowering.scratch(case))
+    return min(planned, key=lambda lowering: scratch(lowering, case, place))
 
 
-def _bounded(lowering: Lowering, case: Case) -> bool:
+def _bounded(lowering: Lowering, case: Case, place: Place) -> bool:
     """Whether it fits; not where the bytes depend on a batch that is not known yet."""
-    return not symbolic(case) and fits(lowering, case)
+    return not symbolic(case) and fits(lowering, case, place)
 
 
-def fits(lowering: Lowering, case: Case) -> bool:
+def _unbounded(lowering: Lowering, case: Case, place: Place) -> bool:
+    return takes(lowering, case)
+
+
+def fits(lowering: Lowering, case: Case, place: Place) -> bool:
     """Whether a lowering takes the case and keeps to the plan's memory limit."""
     if not takes(lowering, case):
         return False
-    return lowering.scratch(case) <= max(MEMORY * case.operand_bytes, MEMORY_FREE)
+    most = max(MEMORY * case.operand_bytes, MEMORY_FREE)
+    return scratch(lowering, case, place) <= most
 
 
 def candidates(case: Case, place: Place) -> list[str]:
@@ -145,7 +178,11 @@ def candidates(case: Case, place: Place) -> list[str]:
         name
         for name, lowering in LOWERINGS.items()
         if name == "xla"
-        or (name in named and runs_at(lowering, case, place) and fits(lowering, case))
+        or (
+            name in named
+            and runs_at(lowering, case, place)
+            and fits(lowering, case, place)
+        )
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,9 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
     lowering = choose(case, place).lowering
     a, b = a.astype(case.dtype), b.astype(case.dtype)
     with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
-        compute = lowering.roles[spec.role]
+        compute: Callable[..., jax.Array] = lowering.roles[spec.role]
+        if lowering.inner is not None:
+            compute = partial(compute, run=partial(_inner, place=place))
         if lowering.native:
             return _result(compute(a, b, spec), spec)
         first, second = map(spec.to_last, spec.operands)
@@ -57,6 +60,11 @@ def _whole_space(v: jax.Array, spec: Spec, role: Role) -> jax.Array:
     letters: dict[Letter, Any] = {letter: free for letter in LETTERS[role]}
     parts = spec.arrange(role, letters, [None] * spec.ndim)
     return jax.lax.with_sharding_constraint(v, PartitionSpec(*parts))
+
+
+def _inner(a: jax.Array, b: jax.Array, spec: Spec, *, place: Place) -> jax.Array:
+    """The plan again, for the inner case of a lowering that reduces its own."""
+    return run(a, b, spec=spec, place=place)
 
 
 def _result(v: jax.Array, spec: Spec) -> jax.Array:

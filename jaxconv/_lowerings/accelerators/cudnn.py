@@ -77,7 +77,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     if any(e.empty for e in extents):
         return jnp.zeros((y.shape[0], *g.input, w.shape[-2] * spec.groups), y.dtype)
     if by_phases(spec):
-        return polyphase.by_phases(y, w, spec, output)
+        return polyphase.input(y, w, spec, output)
     y, turned = cut(y, extents), flip(swap_channels(w, spec.groups))
     if max(g.stride) == 1:
         return _forward(y, turned, extents, spec, groups=spec.groups)

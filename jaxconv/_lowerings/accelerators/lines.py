@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxconv._core.geometry import read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
-from jaxconv._lowerings.accelerators import blocks as _blocks
+from jaxconv._lowerings import blocks as _blocks
 from jaxconv._lowerings.base import (
     Lowering,
     dot,

@@ -18,7 +18,7 @@ from jax import lax
 
 from jaxconv._core.geometry import Extent, read_extent, spread_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.accelerators import blocks as _blocks
+from jaxconv._lowerings import blocks as _blocks
 from jaxconv._lowerings.accelerators.native import (
     convolve,
     image_axes,

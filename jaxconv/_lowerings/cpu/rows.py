@@ -5,28 +5,19 @@ XLA's fast convolution on a CPU has exactly two spatial dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import jax
 
 from jaxconv._core.geometry import Geometry
-from jaxconv._core.spec import Case, Role, Spec
-from jaxconv._lowerings.base import Lowering
-from jaxconv._lowerings.general import xla
+from jaxconv._core.spec import Case, Spec
+from jaxconv._lowerings.base import Compute, Lowering, reduced
 
 
-def _in_2d(role: Role) -> Callable[[jax.Array, jax.Array, Spec], jax.Array]:
-    def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-        height = {operand: 0 if operand == "kernel" else 1 for operand in spec.operands}
-        a, b = (
-            v.reshape(*v.shape[: height[operand]], 1, *v.shape[height[operand] :])
-            for v, operand in zip((a, b), spec.operands, strict=True)
-        )
-        out = xla.LOWERING.roles[role](a, b, _flat(spec))
-        return out.squeeze(0 if role == "kernel" else 1)
-
-    return compute
+def contract(a: jax.Array, b: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+    """Any role: the axis of height stands first in a kernel, second in an image."""
+    height = {"kernel": 0, "input": 1, "output": 1}
+    first, second = (height[operand] for operand in spec.operands)
+    a, b = jax.numpy.expand_dims(a, first), jax.numpy.expand_dims(b, second)
+    return run(a, b, _flat(spec)).squeeze(height[spec.role])
 
 
 def _flat(spec: Spec) -> Spec:
@@ -39,11 +30,11 @@ def _flat(spec: Spec) -> Spec:
         (1, *g.dilation),
         (0, *g.low),
     )
-    return replace(spec, geometry=one)
+    return reduced(spec, geometry=one)
 
 
-def spreads(case: Case) -> str | None:
-    return xla.spreads(case._replace(spec=_flat(case.spec)))
+def inner(case: Case) -> Case:
+    return case._replace(spec=_flat(case.spec))
 
 
 def refuse(case: Case) -> str | None:
@@ -52,11 +43,15 @@ def refuse(case: Case) -> str | None:
     return None
 
 
+def scratch(case: Case, inner: int) -> int:
+    return inner
+
+
 LOWERING = Lowering(
     "rows",
     "a 1-D convolution as a 2-D one of height 1",
-    {role: _in_2d(role) for role in ("output", "input", "kernel")},
+    {"output": contract, "input": contract, "kernel": contract},
     refuse,
-    xla.scratch,
-    spreads=spreads,
+    scratch,
+    inner=inner,
 )

@@ -15,51 +15,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, Ints, read_extent, spread_extent
-from jaxconv._core.spec import Case, Role, Sizes, Spec
+from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings.base import (
+    Compute,
     Lowering,
     frame,
     framed_bytes,
+    reduced,
     summed_bytes,
     widened_bytes,
 )
-from jaxconv._lowerings.cpu import chunks
-from jaxconv._lowerings.general import xla
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     lead, plane = _parts(spec)
     x = frame(x, [read_extent(axis) for axis in lead.axes])
     terms = (
-        xla.output(_slices(x, tap, lead), w[tap], plane)
-        for tap in np.ndindex(lead.kernel)
+        run(_slices(x, tap, lead), w[tap], plane) for tap in np.ndindex(lead.kernel)
     )
     return _stacked(functools.reduce(operator.add, terms), lead.output)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     """With stride 1 in the leading axes, whose taps are then turned around."""
     lead, plane = _parts(spec)
     y = frame(y, [spread_extent(axis) for axis in lead.axes])
     turned = replace(lead, output=lead.input)
     w = jnp.flip(w, tuple(range(lead.ndim)))
     terms = (
-        xla.input(_slices(y, tap, turned), w[tap], plane)
-        for tap in np.ndindex(lead.kernel)
+        run(_slices(y, tap, turned), w[tap], plane) for tap in np.ndindex(lead.kernel)
     )
     return _stacked(functools.reduce(operator.add, terms), lead.input)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     lead, plane = _parts(spec)
     x = frame(x, [read_extent(axis) for axis in lead.axes])
     y = y.reshape(-1, *y.shape[spec.ndim - 1 :])
-    case = Case(plane, Sizes(y.shape[0], x.shape[-1], y.shape[-1]), y.dtype)
-    compute = chunks.kernel if chunks.gains(case, 4) else xla.kernel
-    parts = [
-        compute(_slices(x, tap, lead), y, plane) for tap in np.ndindex(lead.kernel)
-    ]
+    parts = [run(_slices(x, tap, lead), y, plane) for tap in np.ndindex(lead.kernel)]
     return jnp.stack(parts).reshape(*lead.kernel, *parts[0].shape)
 
 
@@ -69,12 +64,29 @@ def _stacked(v: jax.Array, lead: Ints) -> jax.Array:
 
 
 def _parts(spec: Spec) -> tuple[Geometry, Spec]:
-    """The geometry of the leading axes, and the contraction of one slice."""
+    """The geometry of the leading axes, and the contraction of one slice.
+
+    Its results are added up, hence in the type to add up in.
+    """
     g = spec.geometry
     fields = ("input", "kernel", "output", "stride", "dilation", "low")
     lead = Geometry(*(getattr(g, name)[:-2] for name in fields))
     plane = Geometry(*(getattr(g, name)[-2:] for name in fields))
-    return lead, replace(spec, geometry=plane)
+    wide = np.promote_types(spec.dtype, accumulator(spec.dtype))
+    return lead, reduced(spec, geometry=plane, dtype=wide)
+
+
+def inner(case: Case) -> Case:
+    """The contraction of all slices that one leading tap reads."""
+    _, plane = _parts(case.spec)
+    sizes = case.sizes._replace(n=case.sizes.n * inner_slices(case))
+    return case._replace(spec=plane, sizes=sizes)
+
+
+def inner_slices(case: Case) -> int:
+    """How many slices of each image one leading tap reads."""
+    lead, _ = _parts(case.spec)
+    return math.prod(lead.input if case.role == "input" else lead.output)
 
 
 def _slices(v: jax.Array, tap: Ints, lead: Geometry) -> jax.Array:
@@ -96,22 +108,20 @@ def refuse(case: Case) -> str | None:
     return None
 
 
-def spreads(case: Case) -> str | None:
-    return xla.spreads(case._replace(spec=_parts(case.spec)[1]))
-
-
-def scratch(case: Case) -> int:
+def scratch(case: Case, inner: int) -> int:
     """The padded image, slices, and the results of all leading taps, to be added."""
     *lead, _, _ = case.geometry.kernel
     taps = math.prod(lead)
     image: Role = "output" if case.role == "input" else "input"
     strided = max(case.geometry.stride[:-2]) > 1
-    slices = (taps if strided or case.role == "kernel" else 1) * case.bytes(image)
+    read = inner_slices(case) / math.prod(case.spec.space(image)[:-2])
+    copies = taps if strided or case.role == "kernel" else 1
+    slices = math.ceil(copies * read * case.bytes(image))
     results = case.bytes("output")  # put in order
     if case.role != "kernel":
         results = taps * summed_bytes(case)
     framed = framed_bytes(case, image) + case.bytes("kernel")
-    return framed + slices + results + widened_bytes(case)
+    return framed + max(slices, inner) + results + widened_bytes(case)
 
 
 LOWERING = Lowering(
@@ -120,5 +130,5 @@ LOWERING = Lowering(
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
-    spreads=spreads,
+    inner=inner,
 )

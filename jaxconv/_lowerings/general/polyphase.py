@@ -8,7 +8,6 @@ result is put in order by moving the residues from channels into space.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +15,16 @@ from jax import lax
 
 from jaxconv._core.geometry import Axis, Geometry, Ints
 from jaxconv._core.spec import Case, Sizes, Spec
-from jaxconv._lowerings.base import Compute, Lowering, pad, summed_bytes
-from jaxconv._lowerings.cpu import rows, slices
-from jaxconv._lowerings.general import xla
+from jaxconv._lowerings.base import Compute, Lowering, pad, reduced, summed_bytes
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    return by_phases(y, w, spec, _lowering(spec).roles["output"])
-
-
-def by_phases(y: jax.Array, w: jax.Array, spec: Spec, convolve: Compute) -> jax.Array:
-    """The input role with ``convolve`` for the convolution of all phases."""
+def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+    """The input role with ``run`` for the convolution of all phases."""
     g = spec.geometry
     plans = [Phases(axis) for axis in g.axes]
     index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
     y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
-    x = convolve(y, _phase_kernel(w, plans, spec), phases_spec(spec))
+    x = run(y, _phase_kernel(w, plans, spec), phases_spec(spec))
     x = _depth_to_space(x, g.stride, spec.groups)
     return x[
         (
@@ -92,11 +85,13 @@ def phases_spec(spec: Spec) -> Spec:
     size = tuple(p.size + p.width - 1 for p in plans)
     window, output = tuple(p.width for p in plans), tuple(p.size for p in plans)
     g = Geometry(size, window, output, (1,) * n, (1,) * n, (0,) * n)
-    return replace(spec, role="output", geometry=g)
+    return reduced(spec, role="output", geometry=g)
 
 
-def _lowering(spec: Spec) -> Lowering:
-    return {1: rows, 2: xla}.get(spec.ndim, slices).LOWERING
+def inner(case: Case) -> Case:
+    n, c, o = case.sizes
+    sizes = Sizes(n, o, c * math.prod(case.geometry.stride))
+    return case._replace(spec=phases_spec(case.spec), sizes=sizes)
 
 
 def refuse(case: Case) -> str | None:
@@ -116,14 +111,11 @@ def _padded(axis: Axis) -> int:
     return Phases(axis).width * axis.s
 
 
-def scratch(case: Case) -> int:
+def scratch(case: Case, inner_bytes: int = 0) -> int:
     """The padded argument, the result before it is put in order, and the kernel."""
-    n, c, o = case.sizes
-    dense = phases_spec(case.spec)
-    sizes = Sizes(n, o, c * math.prod(case.geometry.stride))
-    conv = case._replace(spec=dense, sizes=sizes)
+    conv = inner(case)
     copied = conv.bytes("input") + 2 * conv.bytes("kernel")
-    return copied + max(2 * summed_bytes(conv), _lowering(dense).scratch(conv))
+    return copied + max(2 * summed_bytes(conv), inner_bytes)
 
 
 LOWERING = Lowering(
@@ -133,4 +125,5 @@ LOWERING = Lowering(
     refuse,
     scratch,
     spreads=spreads,
+    inner=inner,
 )

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxconv._core.spec import Spec
-from jaxconv._lowerings.base import DIRECT
 
 TILE = 128  # channels that the unit takes at once, in and out
 
@@ -27,15 +26,16 @@ def merge(spec: Spec, c: int, o: int) -> int:
     One block of all groups needs no axis of blocks, and groups that fill tiles are
     quick in XLA as they are.  Any other blocks are laid out anew before and after,
     which costs about as much as the tiles, or twice that where the result does not fill
-    them.  Examples that `vmap` made groups of are laid out anew anyway: never merged.
+    them.  Groups that come from `vmap` are never merged: XLA lays them out again in
+    any case.
     """
     groups, taps = spec.groups, spec.geometry.taps
-    if spec.mapped or spec.lowering == DIRECT or 1 in (c, o):
+    if spec.mapped or 1 in (c, o):
         return 1
     made = {"output": o, "input": c, "kernel": max(c, o)}[spec.role]
 
     def price(m: int) -> tuple[int, int]:
-        """And of equal ones the form of XLA first, then the single block."""
+        """Cost in tiles; between equals XLA's own grouping first, then one block."""
         tiles = groups // m * -(-m * c // TILE) * -(-m * o // TILE)
         full = taps > 1 and m * made % TILE == 0
         if m == groups:
