@@ -25,7 +25,8 @@ WORDS = ("SAME", "SAME_LOWER")
 
 def with_numbers(shape: Shape, ndim: int, layout: Any) -> Shape:
     """The shape with a number for each symbol in space; itself if there is none."""
-    end = len(shape) - (0 if layout == "channels_first" else 1)
+    last = not isinstance(layout, str) or layout != "channels_first"  # read later
+    end = len(shape) - last
     space = range(max(end - ndim, 0), end)
     if all(type(shape[axis]) is int for axis in space):
         return shape
