@@ -145,7 +145,7 @@ def main(dtype: str) -> int:
             a, b = (draw.standard_normal(shape).astype(dtype) for shape in shapes)
             run = jax.jit(functools.partial(_compute, lowering.roles[role], spec))
             got = np.asarray(run(a, b), np.float64)
-            want = _by_numpy(spec, a.astype(np.float64), b.astype(np.float64))
+            want = by_numpy(spec, a.astype(np.float64), b.astype(np.float64))
             error = np.abs(got - want).max() / np.abs(want).max()
             if not error <= TYPES[dtype]:
                 print(f"wrong by {error:.1e}: {role} {geometry} groups={groups}")
@@ -193,7 +193,7 @@ def _kinds() -> list[tuple[Any, int, tuple[int, int, int]]]:
     return [*lines, *planes, *volumes]
 
 
-def _by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The contraction, channels last, as one product of two arrays for each tap."""
     g, groups = spec.geometry, spec.groups
     sizes = spec.sizes(a.shape, b.shape)

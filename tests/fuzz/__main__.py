@@ -28,10 +28,19 @@ def main() -> int:
     )
     parser.add_argument("--engine", default="mixed", help="numpy, xla, eager or mixed")
     parser.add_argument("--call", help="check one call, as a find prints it")
+    parser.add_argument(
+        "--onednn", metavar="ROLE", help="geometries of oneDNN's: output, input, kernel"
+    )
+    parser.add_argument("--type", default="float32", help="of --onednn's operands")
     parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.call is not None:
         return _one(given.call)
+    if given.onednn is not None:
+        from fuzz import onednn
+
+        numbers = given.count, given.seed
+        return onednn.parent(*numbers, given.onednn, given.type, given.seconds)
     return _parent(given) if given.note is None else _child(given)
 
 

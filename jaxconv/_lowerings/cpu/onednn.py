@@ -2,17 +2,25 @@
 
 jaxlib's wheels for Linux hold oneDNN (`onednn_call`).  Where it can be called is for
 the plan's place to say; ``refuse`` says which contractions it can be given.
+
+XLA calls its forward convolution only.  The input role of stride 1 is one with the
+turned kernel; of a larger stride, one for each residue of the stride.  The kernel role
+is one in which batch and channels trade places, as do stride and dilation.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
-from jaxconv._core.geometry import read_extent
+from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent
 from jaxconv._core.spec import OPERANDS, Case, Spec
-from jaxconv._lowerings.base import Lowering, widened_bytes
-from jaxconv._lowerings.cpu.onednn_call import call
+from jaxconv._lowerings.base import Lowering, flip, swap_channels, widened_bytes
+from jaxconv._lowerings.cpu.onednn_call import Axes, call
 
 # bfloat16 and float16 have been wrong and have ended the process, in grouped
 # convolutions on a processor with AMX.
@@ -20,13 +28,124 @@ TYPES = ("float32",)
 MOST_BYTES = 2**31 - 1  # of an array: oneDNN's kernels keep offsets in 32 bits
 LONGEST = 2**24  # of an axis with its padding, a stride, or a dilated kernel
 MOST_AXES = 3
+MOST_CALLS = 64  # of the input role, one for each residue of the stride
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    g = spec.geometry
+    return _convolve(x, w, spec.geometry, spec.groups)
+
+
+def _convolve(
+    x: jax.Array, w: jax.Array, g: Geometry, groups: int, axes: Axes | None = None
+) -> jax.Array:
+    """The output role; zeros where no window reads anything but padding."""
     if any(read_extent(axis).empty for axis in g.axes):
-        return jnp.zeros((x.shape[0], *g.output, w.shape[-1]), x.dtype)
-    return call(x, w, g, spec.groups)
+        channels = w.shape[axes.second if axes else -1]
+        return jnp.zeros((x.shape[0], *g.output, channels), x.dtype)
+    return call(x, w, g, groups, axes=axes)
+
+
+# The input role -----------------------------------------------------------------------
+
+
+class Phase:
+    """One axis of the elements m*s + r of the input role's result, r the residue.
+
+    With u = p*s + t*d counted from the first padding element, the taps with t*d = r
+    modulo s reach them, every ``step``-th from ``first`` on, and read y[m - t*d // s]:
+    a convolution of stride 1, with the taps in reverse.
+    """
+
+    def __init__(self, axis: Axis, residue: int):
+        reached = [t for t in range(axis.k) if t * axis.d % axis.s == residue]
+        common = math.gcd(axis.s, axis.d)
+        start = axis.lo // axis.s
+        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - start
+        self.crop = axis.lo - start * axis.s
+        self.taps = slice(reached[0], None, axis.s // common) if reached else slice(0)
+        self.count, self.dilation = len(reached), axis.d // common
+        back = reached[-1] * axis.d // axis.s if reached else 0
+        self.low = back - start
+
+
+def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+    g = spec.geometry
+    w = flip(w)
+    if spec.groups > 1:  # the channels out of a group have to stand together
+        w, axes = swap_channels(w, spec.groups), None
+    else:
+        axes = Axes(g.ndim + 1, g.ndim, tuple(range(g.ndim)))
+    if max(g.stride) == 1:
+        low = tuple(axis.span - 1 - axis.lo for axis in g.axes)
+        turned = replace(g, input=g.output, output=g.input, low=low)
+        return _convolve(y, w, turned, spec.groups, axes)
+    residues = itertools.product(*map(range, g.stride))
+    return _interleave([_phase(y, w, spec, r, axes) for r in residues], spec)
+
+
+def _phase(
+    y: jax.Array, w: jax.Array, spec: Spec, residue: Ints, axes: Axes | None
+) -> jax.Array:
+    """The convolution of one residue, from the kernel that is turned already."""
+    g = spec.geometry
+    phases = [Phase(axis, r) for axis, r in zip(g.axes, residue, strict=True)]
+    size = tuple(p.size for p in phases)
+    if any(p.count == 0 for p in phases):
+        channels = w.shape[axes.second if axes else -1]
+        return jnp.zeros((y.shape[0], *size, channels), y.dtype)
+    taps = (_turned(p.taps, k) for p, k in zip(phases, g.kernel, strict=True))
+    geometry = Geometry(
+        g.output,
+        tuple(p.count for p in phases),
+        size,
+        (1,) * g.ndim,
+        tuple(p.dilation for p in phases),
+        tuple(p.low for p in phases),
+    )
+    return _convolve(y, w[tuple(taps)], geometry, spec.groups, axes)
+
+
+def _turned(taps: slice, k: int) -> slice:
+    """The same taps of an axis that runs backwards."""
+    wanted = range(k)[taps]
+    return slice(k - 1 - wanted[-1], k - wanted[0], wanted.step)
+
+
+def _interleave(parts: list[jax.Array], spec: Spec) -> jax.Array:
+    """The results of all residues, in order, as one image; then what was padding off."""
+    g = spec.geometry
+    for axis in reversed(range(g.ndim)):
+        s = g.stride[axis]
+        parts = [
+            _along(parts[i : i + s], axis + 1) if s > 1 else parts[i]
+            for i in range(0, len(parts), s)
+        ]
+    phases = (Phase(axis, 0) for axis in g.axes)
+    inside = (slice(p.crop, p.crop + i) for p, i in zip(phases, g.input, strict=True))
+    return parts[0][(slice(None), *inside)]
+
+
+def _along(parts: list[jax.Array], axis: int) -> jax.Array:
+    shape = list(parts[0].shape)
+    shape[axis] *= len(parts)
+    return jnp.stack(parts, axis + 1).reshape(shape)
+
+
+# The kernel role ----------------------------------------------------------------------
+
+
+def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+    """x as (c, *space, (g, n)), with y as the window: its channels in are the batch."""
+    g, n, groups = spec.geometry, spec.ndim, spec.groups
+    batch, c = x.shape[0], x.shape[-1] // groups
+    x = x.reshape(*x.shape[:-1], groups, c)
+    x = x.transpose(n + 2, *range(1, n + 2), 0).reshape(c, *g.input, groups * batch)
+    turned = Geometry(g.input, g.output, g.kernel, g.dilation, g.stride, g.low)
+    w = _convolve(x, y, turned, groups, Axes(0, n + 1, tuple(range(1, n + 1))))
+    return jnp.moveaxis(w, 0, -2)
+
+
+# What it takes ------------------------------------------------------------------------
 
 
 def refuse(case: Case) -> str | None:
@@ -39,26 +158,34 @@ def refuse(case: Case) -> str | None:
         return f"oneDNN takes at most {MOST_AXES} spatial axes, not {g.ndim}"
     if type(case.sizes.n) is not int:
         return "oneDNN needs to know every size, and the batch is symbolic"
-    if (
-        max(max(a.i + max(a.lo, 0) + max(a.hi, 0), a.span, a.s) for a in g.axes)
-        > LONGEST
-    ):
+    if max(map(_longest, g.axes)) > LONGEST:
         return f"oneDNN is given axes, strides and kernels of at most {LONGEST}"
+    if case.role == "input" and math.prod(g.stride) > MOST_CALLS:
+        return f"a stride of {g.stride} takes more than {MOST_CALLS} calls of oneDNN"
     largest = max(case.bytes(operand) for operand in OPERANDS)
     if largest > MOST_BYTES:
         return f"oneDNN is given arrays of at most {MOST_BYTES} bytes, not {largest}"
     return None
 
 
+def _longest(axis: Axis) -> int:
+    return max(axis.i + max(axis.lo, 0) + max(axis.hi, 0), axis.span, axis.s)
+
+
 def scratch(case: Case) -> int:
-    """What is cut off first, and oneDNN's own copy of the kernel and its columns."""
-    return case.bytes("input") + 2 * case.bytes("kernel") + widened_bytes(case)
+    """What is cut off or put in order first, and oneDNN's own copies, not XLA's."""
+    x, w, y = map(case.bytes, ("input", "kernel", "output"))
+    if case.role == "output":
+        return x + 2 * w + widened_bytes(case)
+    if case.role == "input":
+        return 2 * x + y + 3 * w + widened_bytes(case)
+    return 2 * x + 2 * y + w + widened_bytes(case)
 
 
 LOWERING = Lowering(
     "onednn",
     "oneDNN's convolution, out of jaxlib's own wheel",
-    {"output": output},
+    {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,
 )

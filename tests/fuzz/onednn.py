@@ -1,0 +1,176 @@
+"""Random geometries for oneDNN, each in a child process that may die of it.
+
+A child computes several in one program, which is quicker, and compares each with NumPy
+in float64.  Where a child dies, its geometries are tried again one by one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import jax
+import ml_dtypes  # noqa: F401  (NumPy knows bfloat16 by it)
+import numpy as np
+
+from jaxconv._core.geometry import Geometry, output_size, span
+from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
+from jaxconv._lowerings import LOWERINGS
+from jaxconv._plan.probe import TYPES, by_numpy
+
+ONEDNN = LOWERINGS["onednn"]
+TOGETHER = 8  # geometries in a program
+A_CHILD = 4000  # geometries that a child computes before the next one starts
+WORK = 2**22  # multiply-adds at most, which NumPy has to do too
+
+
+def draw(seed: int, index: int, role: Role, dtype: str) -> Case:
+    """The geometry with a number: from tiny to a few dozen channels, odd in all ways."""
+    rng = np.random.default_rng([seed, index])
+    while True:
+        case = _any(rng, role, dtype)
+        if case.multiply_adds <= WORK and ONEDNN.refuse(case) is None:
+            return case
+
+
+def _any(rng: np.random.Generator, role: Role, dtype: str) -> Case:
+    def some(*values: int) -> int:
+        return int(rng.choice(values))
+
+    ndim = some(1, 1, 2, 2, 2, 3)
+    most = {1: 70, 2: 24, 3: 10}[ndim]
+    axes = [_axis(rng, most) for _ in range(ndim)]
+    groups = some(1, 1, 1, 2, 3, 4, 8, 16, 17, 32)
+    wide = (1, 1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 32, 33, 48, 64)
+    c, o = some(*wide), some(*wide)
+    if groups > 1 and rng.random() < 0.5:
+        c, o = 1, some(1, 1, 1, 2, 3)
+    elif groups > 8:
+        c, o = some(1, 2, 4), some(1, 2, 4)
+    geometry = Geometry(*zip(*axes, strict=True))
+    kind = np.dtype(dtype)
+    spec = Spec(role, geometry, groups, "channels_last", kind)
+    return Case(spec, Sizes(some(1, 1, 2, 3, 4, 8), c, o), kind)
+
+
+def _axis(rng: np.random.Generator, most: int) -> tuple[int, ...]:
+    """Input, kernel, output, stride, dilation and low padding of one axis."""
+    while True:
+        i, k = int(rng.integers(1, most + 1)), int(rng.choice([1, 2, 3, 3, 3, 4, 5, 7]))
+        s, d = (
+            int(rng.choice([1, 1, 1, 2, 2, 3, 4])),
+            int(rng.choice([1, 1, 1, 2, 3, 6])),
+        )
+        reach = span(k, d)
+        usual = rng.random() < 0.7
+        low, high = (
+            int(rng.integers(0, reach) if usual else rng.integers(-2, reach + 4))
+            for _ in range(2)
+        )
+        o = output_size(i, k, s, d, low, high)
+        if 1 <= o <= most + 2 * reach:
+            return i, k, o, s, d, low
+
+
+# In the child -------------------------------------------------------------------------
+
+
+def child(seed: int, first: int, stop: int, step: int, role: Role, dtype: str) -> None:
+    """Says which geometries it is about to compute, and which came out wrong."""
+    for start in range(first, stop, step):
+        numbers = range(start, min(start + step, stop))
+        print(json.dumps({"at": start, "count": len(numbers)}), flush=True)
+        cases = [draw(seed, n, role, dtype) for n in numbers]
+        rng = np.random.default_rng([seed, start, 1])
+        arrays = [_operands(case, rng) for case in cases]
+        found = jax.jit(functools.partial(_compute, cases))(arrays)
+        for number, case, (a, b), got in zip(
+            numbers, cases, arrays, found, strict=True
+        ):
+            error = _error(case, a, b, np.asarray(got))
+            if not error <= TYPES[dtype]:
+                print(json.dumps({"wrong": number, "by": float(error)}), flush=True)
+        jax.clear_caches()
+    print(json.dumps({"at": stop, "count": 0}), flush=True)
+
+
+def _operands(case: Case, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (case.spec.shape(v, case.sizes) for v in OPERANDS[case.role])
+    return tuple(
+        rng.standard_normal(shape).astype(case.dtype) for shape in (first, second)
+    )
+
+
+def _compute(cases: list[Case], arrays: Any) -> list[jax.Array]:
+    return [
+        ONEDNN.roles[case.role](a, b, case.spec)
+        for case, (a, b) in zip(cases, arrays, strict=True)
+    ]
+
+
+def _error(case: Case, a: np.ndarray, b: np.ndarray, got: np.ndarray) -> float:
+    """The largest difference, by the length of the longest sum of squares."""
+    wide = (a.astype(np.float64), b.astype(np.float64))
+    want = by_numpy(case.spec, *wide)
+    if got.shape != want.shape:
+        return np.inf
+    scale = np.sqrt(by_numpy(case.spec, *(v * v for v in wide)).max(initial=1e-30))
+    return float(np.abs(got.astype(np.float64) - want).max(initial=0) / scale)
+
+
+# In the parent ------------------------------------------------------------------------
+
+
+def parent(count: int, seed: int, role: Role, dtype: str, seconds: float) -> int:
+    """All geometries of a role and type; 1 if one died or was wrong."""
+    start, done, finds = time.monotonic(), 0, 0
+    while done < count and time.monotonic() - start < seconds:
+        stop = min(done + A_CHILD, count)
+        reached, wrong, code = _run(seed, done, stop, TOGETHER, role, dtype, seconds)
+        finds += len(wrong)
+        for line in wrong:
+            print(f"FOUND {line} {draw(seed, line['wrong'], role, dtype)}", flush=True)
+        done = reached
+        if code:
+            last = min(done + TOGETHER, stop)
+            for number in range(done, last):
+                _, _, died = _run(seed, number, number + 1, 1, role, dtype, 600)
+                if died:
+                    finds += 1
+                    case = draw(seed, number, role, dtype)
+                    print(f"FOUND the process died ({died}): {case}", flush=True)
+            done = last
+    took = time.monotonic() - start
+    print(
+        f"{role} {dtype}: {done} geometries in {took:.0f} s, {finds} finds", flush=True
+    )
+    return 1 if finds else 0
+
+
+def _run(
+    seed: int, first: int, stop: int, step: int, role: Role, dtype: str, seconds: float
+) -> tuple[int, list[dict[str, Any]], int]:
+    """How far a child came, what was wrong, and how it ended."""
+    numbers = f"{seed}, {first}, {stop}, {step}, {role!r}, {dtype!r}"
+    code = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    code += f"from fuzz import onednn; onednn.child({numbers})"
+    at, wrong, begun = first, [], time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            line = json.loads(text)
+            at = line.get("at", at)
+            wrong += [line] if "wrong" in line else []
+            if time.monotonic() - begun > seconds:
+                process.kill()
+                return at, wrong, 0
+    return at, wrong, process.returncode
