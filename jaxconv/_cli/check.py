@@ -29,9 +29,9 @@ def run(path: Path | None, *, as_json: bool = False) -> int:
         result = measure(photo, chosen, screen, table=not as_json)
     found = probe.run() if jax.default_backend() == "cpu" else None
     if as_json:
-        print(report.document(result, found and found.types))
+        print(report.document(result, found))
     elif found is not None:
-        print("\n".join(["", *report.onednn(found.types), f"kept in {probe.path()}"]))
+        print(f"\n{report.onednn(found.failed)}\nkept in {probe.path()}")
     return 0 if result.ok else 1
 
 

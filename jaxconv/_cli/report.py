@@ -19,6 +19,7 @@ import jaxconv
 from jaxconv._cli.claim import SENTENCE, Claim
 from jaxconv._cli.comparison import Row
 from jaxconv._cli.images import Photo
+from jaxconv._plan import probe
 
 HEADER = (
     f"{'geometry':<9} {'function':<14} {'implementation':<15}"
@@ -143,15 +144,13 @@ def claim_lines(claim: Claim) -> list[str]:
     return lines
 
 
-def onednn(types: dict[str, str | None]) -> list[str]:
-    """With which types oneDNN works on this machine, and why not with the others."""
-    lines = ["oneDNN's convolutions, tried in a child process against NumPy:"]
-    for dtype, failed in types.items():
-        lines.append(f"  {dtype:<9} {'right' if failed is None else failed}")
-    return lines
+def onednn(failed: str | None) -> str:
+    """Whether oneDNN works on this machine, or why not."""
+    outcome = "right" if failed is None else failed
+    return f"oneDNN's convolutions, tried in a child process against NumPy: {outcome}"
 
 
-def document(result: Result, onednn: dict[str, str | None] | None = None) -> str:
+def document(result: Result, onednn: probe.Found | None = None) -> str:
     """One JSON document; what is not a finite number becomes null."""
     claim = {
         "sentence": SENTENCE,
@@ -169,7 +168,7 @@ def document(result: Result, onednn: dict[str, str | None] | None = None) -> str
         "geometries": result.geometries,
         "rows": [asdict(row) for row in result.rows],
         "claim": claim,
-        "onednn": onednn,
+        "onednn": onednn and onednn._asdict(),
     }
     return json.dumps(_finite(content), indent=2, allow_nan=False)
 

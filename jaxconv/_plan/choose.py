@@ -102,9 +102,7 @@ def _demanded(case: Case, place: Place) -> Lowering | None:
         return None
     if not named and onednn.mode() != "demand":
         return None
-    reason = lowering.refuse(case) or onednn.obstacle(
-        case.dtype.name, *place[:3], asked=True
-    )
+    reason = lowering.refuse(case) or onednn.obstacle(*place[:3], asked=True)
     if reason is not None:
         name, got = ("implementation", ONEDNN) if named else ("onednn", "demand")
         remedy = "Leave it out, and the plan takes another lowering where it has to"
@@ -134,7 +132,7 @@ def _tuned(case: Case, place: Place) -> Lowering | None:
 
 def runs_at(lowering: Lowering, case: Case, place: Place) -> bool:
     """Whether the machine and the program allow it, the case aside."""
-    return lowering.name != ONEDNN or case.dtype.name in place.onednn
+    return lowering.name != ONEDNN or place.onednn
 
 
 def symbolic(case: Case) -> bool:

@@ -26,12 +26,9 @@ MODES = ("auto", "forbid", "demand")
 VARIABLE = "JAXCONV_ONEDNN"
 # Versions of jaxlib on which every test is run, on Linux x86-64.
 PROVEN = ("0.10.2", "0.11.2", "0.12.0")
-# What a processor needs for a type, one of them; and for any type.
-INSTRUCTIONS = {
-    "float32": ("avx2",),
-}
-# Set by the user, these make oneDNN leave out instructions, or round more.
-LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+TYPE = "float32"
+NEEDED = "avx2"  # of an x86-64 processor
+# Set by the user, these make oneDNN round more.
 ROUNDING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 
 _MODE = jax.make_user_context(default_value=None)  # part of jit's cache key
@@ -92,23 +89,14 @@ def mode() -> str:
     return _MODE.value or _default_mode()
 
 
-def types(
-    platform: str, partitioned: bool = False, exporting: bool = False
-) -> frozenset[str]:
-    """The types of operands that oneDNN may be called with, by itself."""
-    place = platform, partitioned, exporting
-    return frozenset(t for t in INSTRUCTIONS if obstacle(t, *place) is None)
-
-
 def obstacle(
-    dtype: str,
     platform: str,
     partitioned: bool = False,
     exporting: bool = False,
     *,
     asked: bool = False,
 ) -> str | None:
-    """Why oneDNN cannot be called with operands of a type in a place, or None.
+    """Why oneDNN cannot be called in a place, or None.
 
     ``asked``: the user demands it, so that what is not known yet is probed.
     """
@@ -122,7 +110,7 @@ def obstacle(
         return "XLA cannot partition a call of it over devices; inside shard_map it can"
     if _caches_programs():
         return "JAX's persistent compilation cache cannot store a call of it"
-    return _of_the_machine(dtype, asked)
+    return _of_the_machine(asked)
 
 
 def _caches_programs() -> bool:
@@ -132,30 +120,22 @@ def _caches_programs() -> bool:
     )
 
 
-def _of_the_machine(dtype: str, asked: bool) -> str | None:
-    needed = INSTRUCTIONS.get(dtype)
-    if needed is None:
-        return f"it takes {', '.join(INSTRUCTIONS)}, not {dtype}"
-    set_by_user = [
-        v for v in ROUNDING if os.environ.get(v, "STRICT").upper() != "STRICT"
-    ]
-    if set_by_user:
-        return f"the environment variable {set_by_user[0]} makes it round more"
-    limited = [v for v in LIMITS if v in os.environ]
-    if dtype != "float32" and limited:
-        return f"the environment variable {limited[0]} takes instructions from it"
-    if _machine.machine() == "x86_64" and not processor() & {*needed}:
-        return f"the processor has none of {', '.join(needed)}, which {dtype} needs"
-    return _unknown_or_failed(dtype, asked)
+def _of_the_machine(asked: bool) -> str | None:
+    rounding = [v for v in ROUNDING if os.environ.get(v, "STRICT").upper() != "STRICT"]
+    if rounding:
+        return f"the environment variable {rounding[0]} makes it round more"
+    if _machine.machine() == "x86_64" and NEEDED not in processor():
+        return f"the processor has no {NEEDED}"
+    return _unknown_or_failed(asked)
 
 
-def _unknown_or_failed(dtype: str, asked: bool) -> str | None:
+def _unknown_or_failed(asked: bool) -> str | None:
     """What a probe found; it is needed only on machines that are not proven."""
     found = probe.remembered()
     if found is None and not proven() and asked:
         found = probe.run()
     if found is not None:
-        return found.reason(dtype)
+        return found.reason
     if proven():
         return None
     here = f"jaxlib {version('jaxlib')} on {sys.platform} {_machine.machine()}"

@@ -15,14 +15,14 @@ class Place(NamedTuple):
     of.
 
     ``partitioned``: XLA partitions the program over several devices.  ``exporting``:
-    `jax.export` makes it, so it may run elsewhere, and later.  ``onednn``: the types of
-    the operands that oneDNN may be called with; a place made by hand has none.
+    `jax.export` makes it, so it may run elsewhere, and later.  ``onednn``: whether
+    oneDNN may be called; not in a place that is made by hand.
     """
 
     platform: str
     partitioned: bool = False
     exporting: bool = False
-    onednn: frozenset[str] = frozenset()
+    onednn: bool = False
 
     @classmethod
     def here(cls, platform: str | None = None) -> Place:
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     @classmethod
     def _with_onednn(cls, *place: Any) -> Place:
         bare = cls(*place)
-        return bare._replace(onednn=onednn.types(*place))
+        return bare._replace(onednn=onednn.obstacle(*place) is None)
 
 
 def platform_name(backend: str) -> str:

@@ -31,7 +31,6 @@ def main() -> int:
     parser.add_argument(
         "--onednn", metavar="ROLE", help="geometries of oneDNN's: output, input, kernel"
     )
-    parser.add_argument("--type", default="float32", help="of --onednn's operands")
     parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.call is not None:
@@ -40,7 +39,7 @@ def main() -> int:
         from fuzz import onednn
 
         numbers = given.count, given.seed
-        return onednn.parent(*numbers, given.onednn, given.type, given.seconds)
+        return onednn.parent(*numbers, given.onednn, given.seconds)
     return _parent(given) if given.note is None else _child(given)
 
 
