@@ -35,7 +35,7 @@ from oracle import close
 
 ONEDNN = LOWERINGS["onednn"]
 pytestmark = pytest.mark.skipif(
-    not onednn.proven() or "avx2" not in processor(),
+    not onednn.proven() or onednn.NEEDED not in processor(),
     reason="needs Linux on x86-64 with a jaxlib that is tested",
 )
 
@@ -61,6 +61,9 @@ def asked(case: Case, role: str, dtype: Any) -> _spec.Case:
 def check(case: Case, role: str, dtype: Any, rng: np.random.Generator) -> None:
     if case.ndim > 3:
         assert ONEDNN.refuse(asked(case, role, dtype)) is not None
+        return
+    if {"output": case.c, "input": case.o}[role] == 1:
+        assert "one channel" in (ONEDNN.refuse(asked(case, role, dtype)) or "")
         return
     assert ONEDNN.refuse(asked(case, role, dtype)) is None
     a, b = (v.astype(dtype) for v in case.operands(role, rng))
@@ -112,12 +115,12 @@ def test_the_switch_is_part_of_the_cache_key() -> None:
 
 def test_demanded_or_an_error_that_says_why() -> None:
     demanded = jaxconv.onednn("demand")
-    line = jnp.ones((2, 6, 9), np.float32), jnp.ones((6, 1, 3), np.float32)
-    depthwise = partial(jaxconv.conv, groups=6)
-    assert calls(depthwise, *line) == 0
-    assert calls(partial(depthwise, implementation="onednn"), *line) == 1
+    line = jnp.ones((2, 6, 9), np.float32), jnp.ones((6, 4, 3), np.float32)
+    transposed = jaxconv.conv_transpose
+    assert calls(transposed, *line) == 0
+    assert calls(partial(transposed, implementation="onednn"), *line) == 1
     with demanded:
-        assert calls(depthwise, *line) == 1
+        assert calls(transposed, *line) == 1
         with pytest.raises(ValueError, match="float32, not for float64"):
             jaxconv.conv(*operands(np.float64))
     with jaxconv.onednn("forbid"), pytest.raises(ValueError, match="it is forbidden"):
@@ -182,7 +185,7 @@ def test_types_that_would_end_the_process(dtype: Any) -> None:
 def test_old_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "processor", lambda: frozenset({"sse4_1"}))
     assert calls(jaxconv.conv, *operands()) == 0
-    with pytest.raises(ValueError, match="the processor has no avx2"):
+    with pytest.raises(ValueError, match="the processor has no avx512f"):
         jaxconv.conv(*operands(), implementation="onednn")
 
 
@@ -213,9 +216,8 @@ def test_partitioned_programs_are_portable_and_shards_are_not() -> None:
     cut = jax.NamedSharding(mesh, jax.P("a"))
     placed = jax.device_put(x, cut)
     whole = jaxconv.conv(x, kernel)
-    assert calls(jaxconv.conv, placed, kernel) == 0
-    with pytest.raises(ValueError, match="XLA cannot partition"):
-        jaxconv.conv(placed, kernel, implementation="onednn")
+    assert calls(jaxconv.conv, placed, kernel) == 0  # it partitions itself, later
+    np.testing.assert_allclose(jaxconv.conv(placed, kernel), whole, rtol=1e-6)
     specs = {"in_specs": (jax.P("a"), jax.P()), "out_specs": jax.P("a")}
     mapped = jax.shard_map(jaxconv.conv, mesh=mesh, **specs)
     assert calls(mapped, placed, kernel) == 1
@@ -242,7 +244,7 @@ LINE = Geometry((9,), (3,), (7,), (1,), (1,), (0,))
         (LINE, Sizes(2**20, 2**9, 4), "at most 2147483647 bytes"),
         (
             dataclasses.replace(LINE, input=(2**25,), stride=(2**25,)),
-            Sizes(1, 1, 1),
+            Sizes(1, 2, 3),
             "axes, strides and kernels of at most",
         ),
         (
@@ -270,7 +272,7 @@ def test_empty_operands() -> None:
 
 def test_a_stride_of_many_residues_is_too_many_calls() -> None:
     transposed = partial(jaxconv.conv_transpose, stride=9)
-    args = jnp.ones((2, 8, 3, 3)), jnp.ones((8, 6, 3, 3))
+    args = jnp.ones((2, 8, 3, 3), "float32"), jnp.ones((8, 6, 3, 3), "float32")
     assert calls(transposed, *args) == 0
     with pytest.raises(ValueError, match="more than 64 calls"):
         transposed(*args, implementation="onednn")
@@ -319,7 +321,7 @@ def test_a_damaged_file_is_no_file(alone: Path, text: str) -> None:
 def test_the_probe_itself() -> None:
     """In a child process; one that dies of it says so."""
     assert probe._in_a_child("float32") is None
-    said = probe._in_a_child("float64")
+    said = probe._in_a_child("int32")
     assert said is not None
     assert "a child process ended with" in said
 
