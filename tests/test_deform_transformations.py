@@ -160,7 +160,7 @@ def test_the_packed_gather_has_the_same_values(rng: np.random.Generator) -> None
     a, b = rng.standard_normal((2, 30, 5)), rng.standard_normal((2, 4, 3, 7))
     index = rng.integers(0, 24, (2, 3, 7)).astype(np.int32)
     form = _form.Form("samples", (0, 1, 5, 6), 30, np.dtype(np.float64))
-    run = partial(_form._run, form=form, shape=(2, 7, 5))
+    run = partial(_form.run, form=form, shape=(2, 7, 5))
     one, packed = (
         run(*map(jnp.asarray, (a, b, index)), kind=k) for k in ("cpu", "tpu")
     )

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints
+from jaxconv._core.contract import contract
+from jaxconv._core.geometry import Geometry, Ints
+from jaxconv._core.spec import Spec
 from jaxconv._deform.form import sample
 
 
@@ -99,14 +100,13 @@ def _multiply(
 
 
 def _product(columns: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
-    """(p, taps, c) and (g, taps, c/g, o) to (p, g*o)."""
+    """(p, taps, c) and (g, taps, c/g, o) to (p, g*o).
+
+    A convolution whose only window holds all taps: it partitions itself as any other.
+    """
     g, taps, c, o = kernel.shape
-    positions = columns.shape[0]
-    wide = accumulator(np.dtype(columns.dtype))
-    contract = partial(jnp.einsum, precision=precision, preferred_element_type=wide)
-    if g == 1:  # taps and channels apart: sharded channels could not be merged
-        y = contract("ptc,tco->po", columns, kernel[0])
-    else:
-        parts = columns.reshape(positions, taps, g, c)
-        y = contract("ptgc,gtco->pgo", parts, kernel).reshape(positions, g * o)
-    return y.astype(columns.dtype)
+    geometry = Geometry((taps,), (taps,), (1,), (1,), (1,), (0,))
+    dtype = np.dtype(columns.dtype)
+    spec = Spec("output", geometry, g, "channels_last", dtype, precision)
+    kernel = jnp.moveaxis(kernel, 0, 2).reshape(taps, c, g * o)
+    return contract(columns, kernel, spec)[:, 0]

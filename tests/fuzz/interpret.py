@@ -70,7 +70,7 @@ def _apply(eqn: Any, values: list[Any]) -> list[Any]:
         return _run(branch.jaxpr, branch.consts, values[1:])
     if name == "jaxconv_sample":
         shape = eqn.outvars[0].aval.shape
-        run = partial(_form._run, form=params["form"], shape=shape, kind="cpu")
+        run = partial(_form.run, form=params["form"], shape=shape, kind="cpu")
         return evaluate(run, *values)
     if name == "jaxconv_contract":
         run = partial(emit.run, spec=params["spec"], place=Place("cpu"))
