@@ -40,7 +40,8 @@ class Lowerings:
     def names(self, workload: str, role: str) -> dict[str, Any]:
         """The admissible ways to compute the cell, and the plan's choice."""
         case = contraction(BY_NAME[workload], role)
-        return {"names": admissible(case), "chosen": label(case, place(case, True))}
+        where = place(case, True)
+        return {"names": admissible(case, where), "chosen": label(case, where)}
 
     def build(self, workload: str, role: str, name: str) -> dict[str, Any]:
         """Compiles the cell with one lowering and runs it once."""
@@ -98,7 +99,7 @@ def place(case: Any, onednn: bool) -> Any:
     """A CPU where oneDNN may be called with the case's type, or may not."""
     from jaxconv._plan.place import Place
 
-    return Place("cpu")
+    return Place.here("cpu") if onednn else Place("cpu")
 
 
 def label(case: Any, where: Any) -> str:
@@ -108,8 +109,8 @@ def label(case: Any, where: Any) -> str:
     return plan.choose(case, where).lowering.name
 
 
-def admissible(case: Any) -> list[str]:
-    """The lowerings of a CPU that refuse nothing here and keep to the memory limit."""
+def admissible(case: Any, where: Any) -> list[str]:
+    """The lowerings that can run here, refuse nothing and keep to the memory limit."""
     from jaxconv._lowerings import LOWERINGS
     from jaxconv._plan import choose as plan
 
@@ -119,7 +120,8 @@ def admissible(case: Any) -> list[str]:
         if not lowering.by_hand
         and case.role in lowering.roles
         and ".accelerators." not in lowering.roles[case.role].__module__
-        and (name == "xla" or plan.fits(lowering, case))
+        and plan.runs_at(lowering, case, where)
+        and (name == "xla" or plan.fits(lowering, case, where))
     ]
 
 

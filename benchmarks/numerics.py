@@ -246,6 +246,9 @@ def lines() -> Iterator[list[str]]:
     for name, role in pairs():
         cells = []
         for dtype in DTYPES:
+            if not any(sample.accepts(name, role, dtype) for sample in SAMPLES):
+                cells.append("refused")
+                continue
             where, ours, ratio = worst(name, role, dtype)
             shown = f"{ours.typical:.2f} / {ours.largest:.1f}"
             cells += [shown if name == DIRECT else f"{shown} (×{ratio:.1f}, {where})"]

@@ -151,7 +151,8 @@ def test_a_solution_counts_once(operands: tuple[Any, Any]) -> None:
     (row,) = jaxconv.summarize(fn, operands[0]).layers
     assert row.times == 4
     text = jaxconv.explain(fn, operands[0])
-    assert text.count("convolution: ") == 1
+    assert text.count("1. convolution: ") == 1
+    assert "2. " not in text
     assert "runs 4 times" in text
 
 

@@ -157,7 +157,8 @@ def test_json_is_one_document_and_nothing_else(
     assert main(["check", "--json", "--image", str(photo)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {
-        *("ok", "versions", "device", "image", "geometries", "rows", "claim")
+        *("ok", "versions", "device", "image", "geometries", "rows", "claim"),
+        "onednn",
     }
     assert found["ok"] is True
     assert set(found["versions"]) == {"jaxconv", "jax", "jaxlib", "numpy", "python"}

@@ -151,7 +151,7 @@ def test_bools_are_refused(rng: Rng) -> None:
         lambda: jaxconv.unfold(x > 0, 2),
         lambda: jaxconv.conv_matrix(w > 0, (3, 7)),
     ):
-        with pytest.raises(TypeError, match="does not hold numbers"):
+        with pytest.raises(TypeError, match=r"is an array of .*, not of numbers"):
             call()
 
 
@@ -247,7 +247,7 @@ def test_lists_are_refused(rng: Rng) -> None:
         (x, None),
     ):
         for function in FUNCTIONS.values():
-            with pytest.raises(TypeError, match="is not an array"):
+            with pytest.raises(TypeError, match=r"is a \w+, not an array"):
                 function(*arguments)
     for call in (
         lambda: jaxconv.unfold(x.tolist(), 2),
@@ -256,7 +256,7 @@ def test_lists_are_refused(rng: Rng) -> None:
         lambda: jaxconv.depthwise_conv(x.tolist(), w),
         lambda: jaxconv.pointwise_conv(x, w.tolist()),
     ):
-        with pytest.raises(TypeError, match="is not an array"):
+        with pytest.raises(TypeError, match=r"is a \w+, not an array"):
             call()
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ import jaxconv
 from cases import Case, over_roles
 from jaxconv._core.contract import contract
 from oracle import Window, close, windows
+
+
+@pytest.fixture(autouse=True)
+def without_onednn() -> Iterator[None]:
+    """XLA's own convolutions are looked at here."""
+    with jaxconv.onednn("forbid"):
+        yield
+
 
 JAXLIB = tuple(int(part) for part in re.findall(r"\d+", jaxlib.__version__)[:4])
 

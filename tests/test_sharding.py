@@ -357,7 +357,7 @@ def test_a_lowering_asked_for_by_name_runs(
     op = OPS["grouped"]._replace(options={"groups": 4, "implementation": "grouped"})
     x, kernel, _ = operands(op, rng)
     cut = jax.device_put(x, NamedSharding(mesh_of(4), P("a")))
-    assert ran(op.run, cut, kernel) == {"grouped"}
+    assert "grouped" in ran(op.run, cut, kernel)
     cut = jax.device_put(x, NamedSharding(mesh_of(4), P(None, "a")))
     assert "grouped" not in ran(op.run, cut, kernel)  # one group is left in a shard
 

@@ -185,6 +185,7 @@ def test_keras() -> None:
     if os.environ.get("KERAS_BACKEND") != "jax":
         pytest.skip("needs KERAS_BACKEND=jax")
     keras = pytest.importorskip("keras", reason="keras is not installed")
+    keras.utils.clear_session()  # counts the layers from the first again
     layers = keras.layers
     model = keras.Sequential(
         [

@@ -94,6 +94,15 @@ class Call:
 
         return changed
 
+    def share(self, one: Any, other: Any) -> bool:
+        """Whether some module or variable is part of both trees."""
+        return not self._nodes(one).isdisjoint(self._nodes(other))
+
+    def _nodes(self, tree: Any) -> set[int]:
+        tops = [v for v in jax.tree.leaves(tree, is_leaf=is_node) if is_node(v)]
+        parts = (part for top in tops for _, part in self._nnx.iter_graph(top))
+        return {id(part) for part in parts if is_node(part)}
+
     def _flat(self, nodes: list[Any]) -> tuple[Any, list[Any]]:
         definition, state = self._nnx.split(nodes)
         leaves, structure = jax.tree.flatten(state)

@@ -38,6 +38,9 @@ def convolutions_saveable(prim: Any, *operands: Any, **params: Any) -> bool:
     Returns:
       Whether to keep its results.
 
+    Raises:
+      Nothing, whatever JAX asks about.
+
     Example:
       >>> import jax, jax.numpy as jnp, jaxconv
       >>> def loss(kernel, x):

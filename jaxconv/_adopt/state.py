@@ -51,7 +51,7 @@ def call(evaluate: Evaluate, fn: Function, args: Any, kwargs: Any) -> Any:
         kept = None  # a module that stays as it is may be one that must
         if _changed(fn, before, inner):
             kept = inner
-        elif changed() or holds_nodes(out):
+        elif changed() or (nodes and nodes.share(inner, out)):
             kept = _only_nodes(inner)
         return nodes.split((kept, out)) if nodes else (kept, out)
 

@@ -286,6 +286,11 @@ def stream(
 def stream_sizes(streams: Sequence[Stream]) -> StreamSizes:
     r"""What several streams take and give, one behind the other.
 
+    .. math::
+        \mathrm{rate} = \prod_i \mathrm{rate}_i, \qquad
+        \mathrm{block} = \min \{\, n : n \prod_{j \le i} \mathrm{rate}_j
+            \text{ is whole for every } i \,\}
+
     Args:
       streams: first to last, as the signal goes through them.
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Case, Sizes, Spec
 from jaxconv._lowerings import blocks
 from jaxconv._lowerings.base import Compute, Lowering, reduced
@@ -23,7 +25,7 @@ def image(v: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     merged = merge(spec.groups, w.shape[-2], w.shape[-1] // spec.groups)
     count = spec.groups // merged
     parts = [
-        run(part, blocks.widen(kernel, merged, merged), reduced(spec, groups=1))
+        run(part, blocks.widen(kernel, merged, merged), _dense(spec))
         for part, kernel in zip(_cut(v, count), _cut(w, count), strict=True)
     ]
     return jnp.concatenate(parts, axis=-1)
@@ -33,8 +35,9 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     groups = spec.groups
     merged = merge(groups, x.shape[-1] // groups, y.shape[-1] // groups)
     count = groups // merged
+    dense = _dense(spec)
     parts = [
-        blocks.narrow(run(a, b, reduced(spec, groups=1)), merged, merged)
+        blocks.narrow(run(a, b, dense), merged, merged)
         for a, b in zip(_cut(x, count), _cut(y, count), strict=True)
     ]
     return jnp.concatenate(parts, axis=-1)
@@ -46,6 +49,14 @@ def merge(groups: int, c: int, o: int) -> int:
     return next((m for m in divisors if m * max(c, o) >= WIDTH), groups)
 
 
+def _dense(spec: Spec) -> Spec:
+    """One block's; kernel gradients in the type to add up in, for `blocks.narrow`."""
+    if spec.role != "kernel":
+        return reduced(spec, groups=1)
+    wide = np.promote_types(spec.dtype, accumulator(spec.dtype))
+    return reduced(spec, groups=1, dtype=wide)
+
+
 def _cut(v: jax.Array, count: int) -> list[jax.Array]:
     return jnp.split(v, count, axis=-1)
 
@@ -55,7 +66,7 @@ def inner(case: Case) -> Case:
     n, c, o = case.sizes
     merged = merge(case.groups, c, o)
     sizes = Sizes(n, merged * c, merged * o)
-    return case._replace(spec=reduced(case.spec, groups=1), sizes=sizes)
+    return case._replace(spec=_dense(case.spec), sizes=sizes)
 
 
 def refuse(case: Case) -> str | None:
