@@ -247,7 +247,7 @@ def test_lists_are_refused(rng: Rng) -> None:
         (x, None),
     ):
         for function in FUNCTIONS.values():
-            with pytest.raises(TypeError, match=r"is a \w+, not an array"):
+            with pytest.raises(TypeError, match=r"is (a \w+|None), not an array"):
                 function(*arguments)
     for call in (
         lambda: jaxconv.unfold(x.tolist(), 2),
@@ -256,7 +256,7 @@ def test_lists_are_refused(rng: Rng) -> None:
         lambda: jaxconv.depthwise_conv(x.tolist(), w),
         lambda: jaxconv.pointwise_conv(x, w.tolist()),
     ):
-        with pytest.raises(TypeError, match=r"is a \w+, not an array"):
+        with pytest.raises(TypeError, match=r"is (a \w+|None), not an array"):
             call()
 
 

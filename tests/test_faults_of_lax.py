@@ -102,7 +102,7 @@ def test_negative_low_padding_of_lax(case: Case, rng: np.random.Generator) -> No
 
 @over_shifted
 def test_only_lax_hands_on_a_negative_padding(case: Case) -> None:
-    spec = case.spec("output", dtype=np.float32)
+    spec = case.spec("output", dtype=np.float32, lowering="xla")
     x, w = (
         jax.ShapeDtypeStruct(case.shape(v), np.float32) for v in ("input", "kernel")
     )
