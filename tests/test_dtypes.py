@@ -148,7 +148,6 @@ def test_bools_are_refused(rng: Rng) -> None:
         lambda: jaxconv.conv(x > 0, w),
         lambda: jaxconv.conv(x > 0, w > 0),
         lambda: jaxconv.conv_transpose(x, w > 0),
-        lambda: jaxconv.unfold(x > 0, 2),
         lambda: jaxconv.conv_matrix(w > 0, (3, 7)),
     ):
         with pytest.raises(TypeError, match=r"is an array of .*, not of numbers"):

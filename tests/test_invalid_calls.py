@@ -386,9 +386,10 @@ def of_arrays() -> Iterator[tuple[str, str, str, Any]]:
         wrong = arrays(argument, shape, floating=name in FLOATING)
         wrong |= resized(shape, *fixed) | emptied(shape, *full)
         if name in ONLY:
-            wrong = {
-                k: v for k, v in wrong.items() if k not in ("other type", "integers")
-            }
+            fits = {"other type", "integers"}
+            if name != "conv_matrix":  # the others move bools
+                fits.add("bools")
+            wrong = {way: value for way, value in wrong.items() if way not in fits}
         if argument in ("bias", "mask"):
             wrong |= {"column": jnp.ones((*shape, 1), jnp.float32)}
         for way, value in wrong.items():

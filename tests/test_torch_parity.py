@@ -358,3 +358,30 @@ def test_unfold_and_fold(name: str, rng: np.random.Generator) -> None:
     folded = F.fold(torch.from_numpy(cotangent), size, window, **options)
     ours = jaxconv.fold(jnp.asarray(cotangent), size, window, **options)
     close(ours, folded.numpy(), 9, np.float64)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_bools_are_unfolded_and_folded(name: str, rng: np.random.Generator) -> None:
+    """They stay bools; where windows overlap, one that is True is enough."""
+    shape, window, options = WINDOWS[name]
+    x, size = random(rng, shape) > 0, shape[-2:]
+    u = F.unfold(torch.from_numpy(x), window, **options).numpy()
+    ours = jax.jit(lambda x: jaxconv.unfold(x, window, **options))(x)
+    assert ours.dtype == u.dtype == np.bool_
+    np.testing.assert_array_equal(ours, u)
+    columns = random(rng, u.shape) > 0.9
+    folded = F.fold(torch.from_numpy(columns), size, window, **options).numpy()
+    ours = jax.jit(lambda u: jaxconv.fold(u, size, window, **options))(columns)
+    assert ours.dtype == folded.dtype == np.bool_
+    np.testing.assert_array_equal(ours, folded)
+    last = jaxconv.fold(
+        jaxconv.unfold(
+            np.moveaxis(x, -3, -1), window, **options, layout="channels_last"
+        ),
+        size,
+        window,
+        **options,
+        layout="channels_last",
+    )
+    read = jaxconv.fold(jaxconv.unfold(x, window, **options), size, window, **options)
+    np.testing.assert_array_equal(np.moveaxis(last, -1, -3), read)

@@ -46,6 +46,7 @@ def unfold(
     Returns:
       (N, C*T, L), channels slowest, as in PyTorch; with layout="channels_last"
       (N, L, T*C), channels fastest, so that ``u @ kernel.reshape(T*C, O)`` is conv.
+      Bools stay bools, and padding is False, as in PyTorch.
 
     Raises:
       ValueError: a window that does not fit, empty channels or space, wrong sizes.
@@ -64,7 +65,7 @@ def unfold(
 
     Source: claims 2.12, 1.03.
     """
-    x = can.array("x", x)
+    x = can.array("x", x, bools=True)
     window, arranged = _window(kernel_size), can.layout(layout)
     has_batch = can.has_batch(x.shape, len(window))
     image = x if has_batch else x[None]
@@ -113,7 +114,8 @@ def fold(
       kernel_size, dilation, padding, stride, layout: as in `unfold`.
 
     Returns:
-      (N, C, \*output_size); channels last (N, \*output_size, C).
+      (N, C, \*output_size); channels last (N, \*output_size, C).  Of bools, whether any
+      of the windows that overlap is True, as in PyTorch.
 
     Raises:
       ValueError: sizes that do not fit; the message gives the expected C*T and L.
@@ -128,7 +130,18 @@ def fold(
 
     Source: claims 2.12, 2.07.
     """
-    u = can.array("u", u)
+    u = can.array("u", u, bools=True)
+    if u.dtype == np.bool_:
+        counts = fold(
+            u.astype(np.int32),
+            output_size,
+            kernel_size,
+            dilation=dilation,
+            padding=padding,
+            stride=stride,
+            layout=layout,
+        )
+        return counts > 0
     window, arranged = _window(kernel_size), can.layout(layout)
     space = can.ints("output_size", output_size, len(window), 1)
     geometry = _geometry(space, window, stride, padding, dilation)
