@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ContextDecorator
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from jaxconv._adopt.lax import convolve
@@ -64,11 +65,11 @@ def _block(start: F) -> F:
 
 
 @overload
-def accelerate(fn: F, /) -> F: ...
+def accelerate(fn: F, /, *, fuse: bool = True) -> F: ...
 @overload
 def accelerate() -> Accelerated: ...
 @_block
-def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
+def accelerate(fn: Callable[..., Any] | None = None, /, *, fuse: bool = True) -> Any:
     r"""Runs the convolutions of an existing model or training step on jaxconv.
 
     .. math:: \mathrm{accelerate}(f)(x) = f(x)
@@ -87,6 +88,13 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
     that takes ``jax.grad(accelerate(loss))``.  It does not compile: wrap it in
     `jax.jit`, as ``jax.jit(jaxconv.accelerate(fn))``.
 
+    What a convolution's result goes through element by element (a scale and a shift per
+    channel, as of batch normalisation, an activation, the addition of a residual) joins
+    the convolution where nothing else needs the values in between: the vectors are
+    computed once, and all of it takes one pass over memory.  Zeros put around an image
+    before a convolution become its padding.  Inside a differentiated function the
+    values are kept that the gradient needs.
+
     A change that would be lost is an error, which names the object: one among the
     arguments of another type that changes, or one from outside in which fn leaves a
     traced array.  Return the new value, or call fn inside ``with accelerate():``.
@@ -100,6 +108,8 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
     Args:
       fn: any function of arrays (and trees of them) that jax can trace.  Arguments and
         results that are not arrays are static.
+      fuse: whether what follows a convolution may join it.  A block of
+        ``accelerate()`` never does that: it sees one convolution at a time.
 
     Returns:
       A function of the same arguments and results, and a tree of the same arrays if fn
@@ -134,4 +144,4 @@ def accelerate(fn: Callable[..., Any] | None = None, /) -> Any:
         remedy = "Write accelerate(fn), or accelerate() for a context manager"
         can.fail("fn", fn, "is not callable", remedy, TypeError)
 
-    return adopted(fn, rewritten)
+    return adopted(fn, partial(rewritten, fusing=fuse))

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
+from jaxconv._adopt.fuse import fuse
 from jaxconv._adopt.lax import convolve
 from jaxconv._adopt.remat import as_convolutions
 from jaxconv._core.calls import LEFT, OBJECT, expanded
@@ -56,7 +57,12 @@ def rewrite(jaxpr: Any, rules: Rules = CONTRACTIONS) -> Any:
         return rules.done[jaxpr] or jaxpr
 
 
-def rewritten(fn: Callable[..., Any], *args: Any, rules: Rules = CONTRACTIONS) -> Any:
+def rewritten(
+    fn: Callable[..., Any],
+    *args: Any,
+    rules: Rules = CONTRACTIONS,
+    fusing: bool = False,
+) -> Any:
     """``fn(*args)``, traced and rewritten; all that is not an array is static."""
     leaves, tree = jax.tree.flatten(args)
     dynamic = [isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves]
@@ -75,7 +81,8 @@ def rewritten(fn: Callable[..., Any], *args: Any, rules: Rules = CONTRACTIONS) -
         return [v for v in out if isinstance(v, jax.Array)]
 
     closed = jax.make_jaxpr(flat)(*arrays)
-    computed = iter(jaxpr_as_fun(rewrite(closed, rules))(*arrays))
+    new = rewrite(fuse(closed) if fusing else closed, rules)
+    computed = iter(jaxpr_as_fun(new)(*arrays))
     structure, kept = static
     return jax.tree.unflatten(structure, [v[0] if v else next(computed) for v in kept])
 

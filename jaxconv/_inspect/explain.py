@@ -93,6 +93,8 @@ def _describe(index: int, found: Found, place: Place) -> str:
     on_cpu = place.platform == "cpu"
     if further is not None and (on_cpu or choice.lowering.name != "xla"):
         lines.insert(-1, f"NaN and infinity spread {further}; {_AVOID}")
+    if found.steps:
+        lines.append(f"followed, in the same pass, by: {', '.join(found.steps)}")
     if found.times > 1:
         lines.append(f"it runs {found.times} times")
     return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])

@@ -20,6 +20,10 @@ class Found(NamedTuple):
     case: Case
     shapes: tuple[Shape, Shape]
     times: int
+    steps: tuple[str, ...] = ()  # what `accelerate` fused with it
+
+
+FUSED = "jaxconv_fused"
 
 
 def contractions(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Found]:
@@ -28,11 +32,12 @@ def contractions(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Foun
     return list(_walk(closed.jaxpr, 1))
 
 
-def _walk(jaxpr: Any, times: int) -> Iterator[Found]:
+def _walk(jaxpr: Any, times: int, steps: tuple[str, ...] = ()) -> Iterator[Found]:
     for eqn in jaxpr.eqns:
         if eqn.primitive is contract_p:
             a, b = (v.aval for v in eqn.invars)
             case = case_of(a, b, eqn.params["spec"])
-            yield Found(case, (a.shape, b.shape), times)
+            yield Found(case, (a.shape, b.shape), times, steps)
+        fused = eqn.params["steps"] if eqn.primitive.name == FUSED else ()
         for child, repeated in inside(eqn):
-            yield from _walk(getattr(child, "jaxpr", child), times * repeated)
+            yield from _walk(getattr(child, "jaxpr", child), times * repeated, fused)

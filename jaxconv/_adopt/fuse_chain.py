@@ -1,0 +1,197 @@
+"""Finds what a convolution's result goes through, element by element.
+
+From a convolution on, each value is followed to its only user as long as that is
+multiplication by or addition of one value per channel or in all, addition of an array
+of the same shape, an activation, or a change of shape or type.  All of that can be done
+in the pass over memory that writes the convolution's result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import JaxprEqn, Literal
+
+from jaxconv._adopt import fuse_activations as _activations
+from jaxconv._adopt.fuse_channels import Place, broadcast_of, moved
+from jaxconv._core.contract import contract_p
+from jaxconv._core.spec import GROUPED
+
+STEP = {"mul": "scale", "div": "scale", "add": "shift", "add_any": "shift"}
+FORMED = frozenset(
+    "reshape squeeze expand_dims transpose broadcast_in_dim copy copy_p".split()
+)
+
+
+class Graph:
+    """Equations in order, with each variable's maker and users."""
+
+    def __init__(self, eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> None:
+        self.eqns = eqns
+        self.results = {v for v in results if not isinstance(v, Literal)}
+        self.maker: dict[Any, int] = {}
+        self.users: dict[Any, list[int]] = {}
+        for at, eqn in enumerate(eqns):
+            for v in eqn.outvars:
+                self.maker[v] = at
+            for v in dict.fromkeys(v for v in eqn.invars if not isinstance(v, Literal)):
+                self.users.setdefault(v, []).append(at)
+
+    def inner_users(self, v: Any) -> list[int]:
+        """The equations that use a variable; none if it is a result, too."""
+        return [] if v in self.results else self.users.get(v, [])
+
+
+class Link(NamedTuple):
+    """One more value of a chain: its equations, itself, and what it is called."""
+
+    eqns: tuple[int, ...]
+    value: Any
+    place: Place
+    step: str | None = None  # None where only shape or type changes
+    vector: Any = None
+
+
+class Chain(NamedTuple):
+    eqns: tuple[int, ...]  # in order, the convolution's among them
+    value: Any
+    steps: tuple[str, ...]
+    vectors: tuple[Any, ...]  # operands with one value per channel
+
+
+def channel_axis(eqn: JaxprEqn) -> int | None:
+    """The axis of channels, if an equation is a convolution with an image as result."""
+    if eqn.primitive is lax.conv_general_dilated_p:
+        return eqn.params["dimension_numbers"].out_spec[1]
+    if eqn.primitive is contract_p and eqn.params["spec"].role != "kernel":
+        spec = eqn.params["spec"]
+        return spec.axis(spec.role, GROUPED[spec.role])
+    return None
+
+
+def chain(graph: Graph, start: int, taken: set[int]) -> Chain | None:
+    """What follows the convolution at ``start`` and nothing else needs."""
+    links = _links(graph, start, taken)
+    while links and links[-1].step is None:
+        links.pop()
+    if not links:
+        return None
+    found = {start, *(at for link in links for at in link.eqns)}
+    return Chain(
+        tuple(sorted(found)),
+        links[-1].value,
+        tuple(link.step for link in links if link.step is not None),
+        tuple(dict.fromkeys(v.vector for v in links if v.vector is not None)),
+    )
+
+
+def chain_end(graph: Graph, start: int) -> Any:
+    """The last value that a convolution's result becomes, or that result."""
+    links = _links(graph, start, set())
+    return links[-1].value if links else graph.eqns[start].outvars[0]
+
+
+def _links(graph: Graph, start: int, taken: set[int]) -> list[Link]:
+    eqn, axis = graph.eqns[start], channel_axis(graph.eqns[start])
+    value: Any = eqn.outvars[0]
+    if axis is None or not jnp.issubdtype(value.aval.dtype, jnp.floating):
+        return []
+    links, place = list[Link](), Place(value.aval.shape, axis)
+    while True:
+        link = _next(graph, value, place)
+        if link is None or taken.intersection(link.eqns):
+            return links
+        links.append(link)
+        value, place = link.value, link.place
+
+
+def _next(graph: Graph, value: Any, place: Place) -> Link | None:
+    users = graph.inner_users(value)
+    if not users:
+        return None
+    link = _activation(graph, value, place)
+    if link is not None or len(users) > 1:
+        return link
+    (at,) = users
+    eqn, name = graph.eqns[at], graph.eqns[at].primitive.name
+    if name in FORMED:
+        after = moved(eqn, place)
+        return None if after is None else Link((at,), eqn.outvars[0], after)
+    if name == "convert_element_type":
+        floating = jnp.issubdtype(eqn.params["new_dtype"], jnp.floating)
+        return Link((at,), eqn.outvars[0], place) if floating else None
+    return _binary(graph, at, value, place)
+
+
+def _binary(graph: Graph, at: int, value: Any, place: Place) -> Link | None:
+    eqn, name = graph.eqns[at], graph.eqns[at].primitive.name
+    if name not in (*STEP, "sub") or len(eqn.invars) != 2:
+        return None
+    first, second = eqn.invars
+    other = second if first is value else first
+    if name == "div" and first is not value:
+        return None
+    result = eqn.outvars[0]
+    if other is value or result.aval.shape != value.aval.shape:
+        return None
+    step = STEP.get(name, "shift")
+    if _single(other):
+        return Link((at,), result, place, step)
+    found = broadcast_of(graph, other, place)
+    if found is not None:
+        return Link((*found.eqns, at), result, place, step, found.vector)
+    if step == "shift" and other.aval.shape == value.aval.shape:
+        return Link((at,), result, place, "add")
+    return None
+
+
+def _single(atom: Any) -> bool:
+    return math.prod(atom.aval.shape) == 1
+
+
+def _activation(graph: Graph, value: Any, place: Place) -> Link | None:
+    """The longest run of equations from a value on that is a known activation."""
+    known: dict[Any, Any] = {value: "x"}
+    eqns, best = list[int](), None
+    pending = sorted(graph.inner_users(value))
+    while pending and len(eqns) < _activations.LONGEST:
+        at = pending.pop(0)
+        eqn = graph.eqns[at]
+        made = _activations.expression(eqn, known | _numbers(graph, eqn))
+        if made is None:
+            continue
+        eqns.append(at)
+        result: Any = eqn.outvars[0]
+        known[result] = made
+        pending = sorted({*pending, *graph.inner_users(result)} - set(eqns))
+        if _closed(graph, known, result, eqns) and result.aval.shape == place.shape:
+            name = _activations.activation(made, value.aval.dtype)
+            if name is not None:
+                best = Link(tuple(eqns), result, place, name)
+    return best
+
+
+def _numbers(graph: Graph, eqn: JaxprEqn) -> dict[Any, float]:
+    """Variables that are numbers broadcast or converted just before."""
+    found: dict[Any, float] = {}
+    for v in eqn.invars:
+        at = None if isinstance(v, Literal) else graph.maker.get(v)
+        if at is not None:
+            made = _activations.expression(graph.eqns[at], {})
+            if isinstance(made, float):
+                found[v] = made
+    return found
+
+
+def _closed(graph: Graph, known: dict[Any, Any], result: Any, eqns: list[int]) -> bool:
+    """Whether the values on the way have no other users."""
+    inside = set(eqns)
+    return all(
+        v not in graph.results and inside.issuperset(graph.users.get(v, []))
+        for v in known
+        if v is not result
+    )

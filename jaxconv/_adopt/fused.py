@@ -1,0 +1,117 @@
+"""A convolution and what is done to each of its elements, as one equation of a jaxpr.
+
+``jaxconv_fused`` holds a jaxpr of both and means exactly that jaxpr: its derivatives,
+its batching and its transpose are the jaxpr's.  So only a program that runs it forward
+keeps it, which is where the values in between have no other use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.interpreters import ad, batching, mlir
+
+from jaxconv._plan.emit import PLATFORMS
+from jaxconv._plan.place import Place
+
+fused_p = Primitive("jaxconv_fused")
+
+
+def composition(jaxpr: ClosedJaxpr) -> Callable[..., Any]:
+    """The convolution, then the rest, as a function of the operands."""
+    run = jaxpr_as_fun(jaxpr)
+    return lambda *operands: run(*operands)[0]
+
+
+@fused_p.def_abstract_eval
+def _abstract_eval(*avals: Any, jaxpr: ClosedJaxpr, **_: Any) -> Any:
+    return jaxpr.out_avals[0]
+
+
+fused_p.def_impl(
+    jax.jit(fused_p.bind, static_argnames=("jaxpr", "steps", "per_channel"))
+)
+
+
+def _jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: ClosedJaxpr, **_: Any
+) -> Any:
+    moving = [n for n, t in enumerate(tangents) if type(t) is not ad.Zero]
+
+    def of_moving(*values: Any) -> Any:
+        operands = list(primals)
+        for n, value in zip(moving, values, strict=True):
+            operands[n] = value
+        return composition(jaxpr)(*operands)
+
+    first, second = ([v[n] for n in moving] for v in (primals, tangents))
+    return jax.jvp(of_moving, first, second)
+
+
+ad.primitive_jvps[fused_p] = _jvp
+
+
+def _transpose(
+    cotangent: Any, *operands: Any, jaxpr: ClosedJaxpr, **_: Any
+) -> list[Any]:
+    """Of one that is linear in what is not known, as without a shift it can be."""
+    unknown = [n for n, v in enumerate(operands) if ad.is_undefined_primal(v)]
+
+    def of_unknown(*values: Any) -> Any:
+        filled = list(operands)
+        for n, value in zip(unknown, values, strict=True):
+            filled[n] = value
+        return composition(jaxpr)(*filled)
+
+    pull = jax.linear_transpose(of_unknown, *(operands[n].aval for n in unknown))
+    found = dict(zip(unknown, pull(cotangent), strict=True))
+    return [found.get(n) for n in range(len(operands))]
+
+
+ad.primitive_transposes[fused_p] = _transpose
+
+
+def _batch(
+    args: Sequence[Any], dims: Sequence[Any], *, jaxpr: ClosedJaxpr, **_: Any
+) -> Any:
+    return jax.vmap(composition(jaxpr), tuple(dims))(*args), 0
+
+
+batching.primitive_batchers[fused_p] = _batch
+
+
+def _rule(
+    ctx: Any,
+    *operands: Any,
+    jaxpr: ClosedJaxpr,
+    steps: tuple[str, ...],
+    per_channel: tuple[int, ...],
+    platform: str,
+) -> Any:
+    """On a CPU the values per channel are computed once, apart from the large loop.
+
+    XLA would compute them anew in each iteration, reciprocal roots included.
+    """
+    apart = platform == "cpu" and not Place.of(ctx, platform).partitioned
+
+    def fun(*values: Any) -> Any:
+        held = list(values)
+        if apart and per_channel:
+            vectors = lax.optimization_barrier([values[n] for n in per_channel])
+            for n, vector in zip(per_channel, vectors, strict=True):
+                held[n] = vector
+        return composition(jaxpr)(*held)
+
+    return mlir.lower_fun(fun, multiple_results=False)(ctx, *operands)
+
+
+mlir.register_lowering(fused_p, partial(_rule, platform="default"))
+for _platform in PLATFORMS:
+    mlir.register_lowering(
+        fused_p, partial(_rule, platform=_platform), platform=_platform
+    )
