@@ -16,6 +16,7 @@ from jaxconv._adopt.state import adopted
 from jaxconv._border import arguments as can
 from jaxconv._core.intercept import intercepting
 
+_FUSING = partial(rewritten, fusing=True)  # one object: trees that hold it are equal
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -144,4 +145,4 @@ def accelerate(fn: Callable[..., Any] | None = None, /, *, fuse: bool = True) ->
         remedy = "Write accelerate(fn), or accelerate() for a context manager"
         can.fail("fn", fn, "is not callable", remedy, TypeError)
 
-    return adopted(fn, partial(rewritten, fusing=fuse))
+    return adopted(fn, _FUSING if fuse else rewritten)

@@ -17,13 +17,15 @@ from jaxconv._adopt.fuse_chain import Chain, Graph, chain, channel_axis
 from jaxconv._adopt.fuse_inline import inlined
 from jaxconv._adopt.fuse_padding import absorbed
 from jaxconv._adopt.fused import fused_p
-from jaxconv._core.calls import LEFT
 
 # As in `rewrite`: the same object each time, and None for the key itself.
 _DONE: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _LOCK = threading.RLock()
-# Their derivative rules are of the function as it is.
-_LEFT = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", *LEFT)
+# What runs jaxprs without derivative rules of its own.
+_INSIDE = (
+    *("jit", "pjit", "closed_call", "core_call", "eval_jaxpr"),
+    *("scan", "while", "cond", "checkpoint", "remat2", "shard_map"),
+)
 
 
 def fuse(jaxpr: Any) -> Any:
@@ -54,7 +56,7 @@ def _is(a: Any, b: Any) -> bool:
 
 def _inside(eqn: JaxprEqn) -> JaxprEqn:
     """An equation with the jaxprs that it runs fused."""
-    if eqn.primitive.name in _LEFT:
+    if eqn.primitive.name not in _INSIDE:
         return eqn
     params = {key: _value(value) for key, value in eqn.params.items()}
     changed = any(params[key] is not value for key, value in eqn.params.items())
@@ -65,10 +67,9 @@ def _value(value: Any) -> Any:
     if isinstance(value, (Jaxpr, ClosedJaxpr)):
         return fuse(value)
     if isinstance(value, tuple):
-        new = tuple(map(_value, value))
-        return (
-            new if any(a is not b for a, b in zip(new, value, strict=True)) else value
-        )
+        parts: Any = value
+        new = tuple(map(_value, parts))
+        return value if all(map(_is, new, parts)) else new
     return value
 
 
@@ -114,7 +115,7 @@ def _one(graph: Graph, found: Chain) -> JaxprEqn:
     eqns = [graph.eqns[at] for at in found.eqns]
     made = {v for eqn in eqns for v in eqn.outvars}
     atoms = (v for eqn in eqns for v in eqn.invars)
-    operands = list(
+    operands: list[Any] = list(
         dict.fromkeys(v for v in atoms if not isinstance(v, Literal) and v not in made)
     )
     vectors = tuple(n for n, v in enumerate(operands) if v in found.vectors)

@@ -87,7 +87,8 @@ def expression(eqn: JaxprEqn, known: Mapping[Any, Expression]) -> Expression | N
         return None
     name = eqn.primitive.name
     if name in CALLS:
-        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        key = "call_jaxpr" if name == "custom_jvp_call" else "jaxpr"
+        inner: Any = eqn.params[key]
         made = _of_jaxpr(inner, operands)
         return made[0] if made is not None and len(made) == 1 else None
     if name in SAME:

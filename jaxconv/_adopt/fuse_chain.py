@@ -132,10 +132,10 @@ def _binary(graph: Graph, at: int, value: Any, place: Place) -> Link | None:
     if name not in (*STEP, "sub") or len(eqn.invars) != 2:
         return None
     first, second = eqn.invars
-    other = second if first is value else first
+    other: Any = second if first is value else first
     if name == "div" and first is not value:
         return None
-    result = eqn.outvars[0]
+    result: Any = eqn.outvars[0]
     if other is value or result.aval.shape != value.aval.shape:
         return None
     step = STEP.get(name, "shift")

@@ -33,7 +33,8 @@ class Broadcast(NamedTuple):
 
 def moved(eqn: JaxprEqn, place: Place) -> Place | None:
     """The place after an equation that keeps the order of all elements, if it does."""
-    name, shape = eqn.primitive.name, tuple(eqn.outvars[0].aval.shape)
+    result: Any = eqn.outvars[0]
+    name, shape = eqn.primitive.name, tuple(result.aval.shape)
     if name == "transpose":
         kept = [n for n in eqn.params["permutation"] if place.shape[n] != 1]
         if kept != sorted(kept):
@@ -60,7 +61,8 @@ def broadcast_of(graph: Graph, operand: Any, place: Place) -> Broadcast | None:
     if at is None or graph.eqns[at].primitive.name != "broadcast_in_dim":
         return None
     eqn = graph.eqns[at]
-    source, axes = eqn.invars[0], eqn.params["broadcast_dimensions"]
+    source: Any = eqn.invars[0]
+    axes = eqn.params["broadcast_dimensions"]
     sizes = zip(axes, source.aval.shape, strict=True)
     if len(eqn.invars) > 1 or len(shape) != len(place.shape):
         return None
