@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from jax.extend.core import jaxpr_as_fun
+
+from jaxconv._adopt.fused import fused_p
 from jaxconv._adopt.plain import contraction, sampling
-from jaxconv._adopt.rewrite import Rules, rewritten
+from jaxconv._adopt.rewrite import Rules, rewrite, rewritten
 from jaxconv._adopt.state import adopted
 from jaxconv._border import arguments as can
 from jaxconv._core.contract import contract_p
@@ -15,7 +18,12 @@ from jaxconv._deform.form import sample_p
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LAX = Rules({contract_p: contraction, sample_p: sampling})
+
+def _unfused(*operands: Any, jaxpr: Any, **_: Any) -> Any:
+    return jaxpr_as_fun(rewrite(jaxpr, LAX))(*operands)[0]
+
+
+LAX = Rules({contract_p: contraction, sample_p: sampling, fused_p: _unfused})
 _EVALUATE = partial(rewritten, rules=LAX)
 
 
