@@ -108,3 +108,22 @@ def test_the_kinds_of_lowerings_do_not_know_the_table() -> None:
         if i[2] == "jaxconv._lowerings"
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    """Not even one inside a function or behind TYPE_CHECKING."""
+    graph = {module: list(imports(path)) for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...], via: tuple[str, ...]) -> None:
+        if module in above:
+            circle = "\n".join(via[above.index(module) :])
+            pytest.fail(f"a circle of imports:\n{circle}")
+        if module in done:
+            return
+        for found in graph[module]:
+            visit(found[2], (*above, module), (*via, str(found)))
+        done.add(module)
+
+    for module in graph:
+        visit(module, (), ())

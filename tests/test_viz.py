@@ -17,9 +17,10 @@ import jaxconv
 import oracle
 from jaxconv import viz
 from jaxconv.viz import _deform, _overlap, _theme, _zero_insertion, gallery
+from jaxconv.viz._frames import captions, head, over, under
 from jaxconv.viz._marks import LEAST_TEXT, WIDTH, Box, Cell, Dot, Text, words_in
 from jaxconv.viz._operands import convolve, scatter
-from jaxconv.viz._scene import Scene, captions, head, over, under
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Setting, read_setting
 
 NONE = {

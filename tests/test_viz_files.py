@@ -15,8 +15,8 @@ import pytest
 
 from jaxconv import viz
 from jaxconv.viz import _png, _raster, gallery
+from jaxconv.viz._frames import MOST_FRAMES, head_height, sampled
 from jaxconv.viz._marks import WIDTH, Cell
-from jaxconv.viz._scene import MOST_FRAMES, head_height, sampled
 from jaxconv.viz._theme import STYLES
 
 Image = pytest.importorskip("PIL.Image", reason="GIF and PNG need pillow")

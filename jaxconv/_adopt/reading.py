@@ -25,13 +25,13 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from jaxconv._core.geometry import Geometry, Ints, output_size, span
-from jaxconv._core.spec import GROUPED, LETTERS, Layout, Role, Shape, Spec
+from jaxconv._core.spec import GROUPED, LETTERS, Case, Layout, Role, Shape, Spec
+from jaxconv._plan.choose import in_either_layout
 
 Side = Literal["lhs", "rhs", "out"]
 SIDES: tuple[Side, ...] = get_args(Side)
 LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")  # lowerings' first
 LHS, RHS, OUT = SIDES
-FEW = 8  # channels of a group that no matrix product is made of
 # Letters of lax's operands, in the order of ConvDimensionNumbers; each is in two.
 LAX_LETTERS: dict[Side, str] = {"lhs": "bi", "rhs": "oi", "out": "bo"}
 
@@ -151,6 +151,13 @@ class Reading:
     moves: dict[Side, Move]
 
     @property
+    def case(self) -> Case:
+        """The case that the plan will see; its operands have the result's type here."""
+        order: tuple[Side, Side] = (RHS, LHS) if self.swapped else (LHS, RHS)
+        shapes = (self.moves[side].merged for side in order)
+        return Case(self.spec, self.spec.sizes(*shapes), self.spec.dtype)
+
+    @property
     def moved(self) -> int:
         return sum(move.moved for move in self.moves.values())
 
@@ -160,9 +167,9 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
 
     Windows that do not overlap are a matter of reshaping and one product, so they come
     first; otherwise the kernel is the side with fewer elements, between equals rhs.
-    What computes groups of few channels, or windows apart, works in either layout: the
-    one that moves less.  The others work channels last, where a turned kernel meets
-    their own turning, and both cancel.
+    The layout is the one that moves less, where the plan's lowering computes from
+    either.  Other lowerings work channels last: there a reversed kernel meets the
+    reversal that they make themselves, and the two cancel.
     """
     if any(0 in conv.shape(side) for side in SIDES):
         return None
@@ -170,7 +177,6 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
     if image is None:
         return None
     others: list[Side] = [side for side in (RHS, OUT, LHS) if side != image]
-    few = _few_channels(conv, image)
     readings: list[tuple[tuple[int, ...], Reading]] = []
     for place, (kernel, positions) in enumerate((others, others[::-1])):
         overlap = _overlap(conv, kernel, positions)
@@ -180,11 +186,8 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
             "kernel": kernel,
             "output": positions,
         }
-        for layout in LAYOUTS:
-            reading = _arranged(conv, side, layout, dtype, precision)
-            either = few or not overlap
-            moved = reading.moved if either else LAYOUTS.index(layout)
-            readings.append(((overlap, *taps, moved), reading))
+        reading = _laid_out(conv, side, overlap, dtype, precision)
+        readings.append(((overlap, *taps, reading.moved), reading))
     return min(readings, key=lambda entry: entry[0])[1]
 
 
@@ -208,12 +211,18 @@ def _single(conv: Convolution, side: Side) -> bool:
     return conv.groups > 1 and channels == 1 and side != "rhs"
 
 
-def _few_channels(conv: Convolution, image: Side) -> bool:
-    """A single channel of the image in a group, or few on every side."""
-    if conv.sizes(image)[conv.grouped(image)] == 1:
-        return True
-    most = max(conv.sizes(side)[conv.grouped(side)] for side in SIDES)
-    return conv.groups > 1 and most <= FEW
+def _laid_out(
+    conv: Convolution,
+    side: dict[Role, Side],
+    overlap: bool,
+    dtype: np.dtype,
+    precision: Any,
+) -> Reading:
+    """In the layout that moves less, where the plan says that either will do."""
+    last, first = (_arranged(conv, side, at, dtype, precision) for at in LAYOUTS)
+    least = min(last, first, key=lambda reading: reading.moved)
+    either = not overlap or in_either_layout(least.case)
+    return least if either else last
 
 
 def _overlap(conv: Convolution, kernel: Side, positions: Side) -> bool:

@@ -13,7 +13,8 @@ from jaxconv import viz
 from jaxconv._cli import images, options
 from jaxconv._cli.errors import UserError
 from jaxconv._cli.options import given
-from jaxconv.viz._scene import MOST_FRAMES, SUFFIXES, THEMES, Scene
+from jaxconv.viz._frames import MOST_FRAMES
+from jaxconv.viz._scene import SUFFIXES, THEMES, Scene
 
 WINDOWS = ("stride", "padding", "dilation")
 BEYOND = ("output_padding", "output_size")

@@ -78,6 +78,11 @@ def choose(case: Case, place: Place) -> Choice:
     tuned = _tuned(case, place)
     if tuned is not None:
         return Choice(tuned, "measured fastest by tune")
+    return by_rule(case, place)
+
+
+def by_rule(case: Case, place: Place) -> Choice:
+    """The lowering of the first rule that applies, else xla."""
     for rule in (*PARTITIONED, *RULES):
         if rule.limited and symbolic(case):  # it may count what has no number
             continue
@@ -89,6 +94,15 @@ def choose(case: Case, place: Place) -> Choice:
         reason = "no rule applies, and it needs least memory of those allowed"
         return Choice(_least_scratch(case, place), reason)
     return Choice(LOWERINGS["xla"], "no rule applies, and it computes everything")
+
+
+def in_either_layout(case: Case) -> bool:
+    """Whether a CPU computes the case from either layout without a copy.
+
+    XLA fuses a permutation of operands into the sums of ``narrow``.
+    """
+    lowering = by_rule(case, Place("cpu")).lowering
+    return lowering.native or lowering.name == "narrow"
 
 
 def _demanded(case: Case, place: Place) -> Lowering | None:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike
 from jaxconv._core.geometry import Ints
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._layout import CELL, LEAST_CELL
 from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Line, Mark, Text
-from jaxconv.viz._scene import Frame, Scene, stack
+from jaxconv.viz._scene import Scene, stack
 from jaxconv.viz._setting import times
 from jaxconv.viz._stacks import HEIGHT, Stacks
 

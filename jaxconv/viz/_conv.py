@@ -9,6 +9,7 @@ import numpy as np
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv.viz import _kernel
 from jaxconv.viz._channels import with_channels
+from jaxconv.viz._frames import Frame, chosen
 from jaxconv.viz._layout import Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._operands import (
@@ -20,7 +21,7 @@ from jaxconv.viz._operands import (
     sum_of,
     value_at,
 )
-from jaxconv.viz._scene import Frame, Scene, chosen
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Place, Read, Setting, read_setting
 
 

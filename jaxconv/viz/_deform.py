@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._marks import Dot, Line, Mark
 from jaxconv.viz._photo import Shown, show
-from jaxconv.viz._scene import Frame, Scene
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Place, Setting, read_setting
 
 

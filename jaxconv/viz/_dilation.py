@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from jaxconv._border import arguments as can
 from jaxconv._core.geometry import span
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._layout import Panel, arrange
 from jaxconv.viz._marks import Mark
-from jaxconv.viz._scene import Frame, Scene
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import times
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from jaxconv.viz._marks import WIDTH, Mark
-from jaxconv.viz._scene import (
-    Scene,
+from jaxconv.viz._frames import (
+    Frames,
     Theme,
     caption_height,
     captions,
@@ -15,10 +14,11 @@ from jaxconv.viz._scene import (
     over,
     under,
 )  # fmt: skip
+from jaxconv.viz._marks import WIDTH, Mark
 from jaxconv.viz._svg import View, drawn, number, wrapped
 
 
-def player(scene: Scene, theme: Theme) -> str:
+def player(scene: Frames, theme: Theme) -> str:
     """One SVG with a group for each frame, and buttons that show one of them."""
     top = head_height(scene)
     lines = [*drawn(head(scene)), f'<g transform="translate(0 {number(top)})">']

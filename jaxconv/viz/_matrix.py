@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._layout import (
     CELL,
     LABEL,
@@ -31,7 +32,7 @@ from jaxconv.viz._operands import (
     sum_of,
     value_at,
 )
-from jaxconv.viz._scene import Frame, Scene
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Place, Setting, read_setting
 
 

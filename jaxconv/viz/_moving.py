@@ -10,11 +10,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text
-from jaxconv.viz._scene import (
+from jaxconv.viz._frames import (
     MOMENT,
     PAUSE,
-    Scene,
+    Frames,
     Theme,
     caption_height,
     captions,
@@ -24,12 +23,15 @@ from jaxconv.viz._scene import (
     sampled,
     under,
 )  # fmt: skip
+from jaxconv.viz._marks import MARGIN, WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text
 from jaxconv.viz._svg import View, drawn, number, wrapped
 
 Stretch = tuple[int, int]  # first frame, and one past the last
 
 
-def moving(scene: Scene, theme: Theme, *, bare: bool = False, told: bool = True) -> str:
+def moving(
+    scene: Frames, theme: Theme, *, bare: bool = False, told: bool = True
+) -> str:
     """All frames, or some of very many.
 
     A ``bare`` picture has no title and is cut to what is drawn, for pages that have the
@@ -56,13 +58,13 @@ def moving(scene: Scene, theme: Theme, *, bare: bool = False, told: bool = True)
     return wrapped(scene, theme, view, marks, lines, styles=styles, page=not bare)
 
 
-def unlabelled(scene: Scene) -> Scene:
+def unlabelled(scene: Frames) -> Frames:
     """Without the words beside the grids."""
     base = tuple(mark for mark in scene.base if not isinstance(mark, Text))
     return replace(scene, base=base)
 
 
-def _animated(frames: Sequence[Sequence[Mark]], scene: Scene) -> list[str]:
+def _animated(frames: Sequence[Sequence[Mark]], scene: Frames) -> list[str]:
     """A group for each stretch of frames, one after the other as they begin."""
     if len(scene.frames) == 1:
         return drawn(itertools.chain(*frames))

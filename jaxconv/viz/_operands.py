@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxconv._border import arguments as can
 from jaxconv._core.geometry import Ints
-from jaxconv.viz._scene import LINE
+from jaxconv.viz._frames import LINE
 from jaxconv.viz._setting import Place, Setting
 from jaxconv.viz._symbols import Sum, letters
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxconv._border.arguments import IntLike, PaddingLike
 from jaxconv._core.geometry import Axis
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._layout import Panel, arrange
 from jaxconv.viz._operands import read_operands
-from jaxconv.viz._scene import Frame, Scene
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Setting, read_setting
 from jaxconv.viz._theme import STEPS
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxconv.viz import _png
-from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
-from jaxconv.viz._scene import (
+from jaxconv.viz._frames import (
     MOMENT,
     PAUSE,
-    Scene,
+    Frames,
     caption_height,
     captions,
     head,
@@ -24,13 +23,14 @@ from jaxconv.viz._scene import (
     sampled,
     under,
 )  # fmt: skip
+from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
 from jaxconv.viz._theme import STYLES
 
 SCALE = 2  # pixels of the file per pixel of the scene
 FINE = 2 * SCALE  # pixels drawn per pixel of the scene, halved at the end
 
 
-def save_gif(scene: Scene, path: Path, theme: str) -> None:
+def save_gif(scene: Frames, path: Path, theme: str) -> None:
     """All frames, or some of very many, over and over."""
     needed()
     scene = sampled(scene)
@@ -47,12 +47,12 @@ def save_gif(scene: Scene, path: Path, theme: str) -> None:
     few[0].save(path, "GIF", save_all=True, append_images=few[1:], **lasting)
 
 
-def save_png(scene: Scene, path: Path, theme: str) -> None:
+def save_png(scene: Frames, path: Path, theme: str) -> None:
     """The frames of `still`, as the SVG has them."""
     still(scene, theme).save(path, "PNG", optimize=True)
 
 
-def still(scene: Scene, theme: str) -> Any:
+def still(scene: Frames, theme: str) -> Any:
     """The same picture as the SVG, as a pillow image."""
     needed()
     step = scene.height + caption_height(scene)
@@ -60,7 +60,7 @@ def still(scene: Scene, theme: str) -> Any:
     return _page(scene, theme, scene.still, height).image()
 
 
-def _page(scene: Scene, theme: str, frames: Sequence[int], height: float) -> Canvas:
+def _page(scene: Frames, theme: str, frames: Sequence[int], height: float) -> Canvas:
     page = Canvas(height, theme)
     page.draw(head(scene))
     for place, index in enumerate(frames):

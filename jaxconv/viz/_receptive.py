@@ -7,9 +7,10 @@ from typing import Any
 
 from jaxconv._border import arguments as can
 from jaxconv._ops.arithmetic import ReceptiveField, receptive_field
+from jaxconv.viz._frames import Frame
 from jaxconv.viz._marks import Box, Cell, Line, Mark
 from jaxconv.viz._photo import Shown, show
-from jaxconv.viz._scene import Frame, Scene
+from jaxconv.viz._scene import Scene
 
 
 def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:

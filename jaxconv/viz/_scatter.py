@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jaxconv._core.geometry import Axis
 from jaxconv.viz import _kernel
+from jaxconv.viz._frames import Frame, chosen
 from jaxconv.viz._layout import CELL, SUM_CELL, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Mark
 from jaxconv.viz._operands import Operands, number, scatter, value_at
-from jaxconv.viz._scene import Frame, Scene, chosen
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Place, Read, Setting
 
 

@@ -8,9 +8,8 @@ from html import escape
 from typing import NamedTuple
 
 from jaxconv.viz import _png
-from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
-from jaxconv.viz._scene import (
-    Scene,
+from jaxconv.viz._frames import (
+    Frames,
     Theme,
     caption_height,
     captions,
@@ -19,6 +18,7 @@ from jaxconv.viz._scene import (
     over,
     under,
 )  # fmt: skip
+from jaxconv.viz._marks import WIDTH, Box, Cell, Dot, Line, Mark, Photo, Text, words_in
 from jaxconv.viz._theme import STYLES, Style
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
@@ -33,7 +33,7 @@ class View(NamedTuple):
     height: float
 
 
-def picture(scene: Scene, theme: Theme) -> str:
+def picture(scene: Frames, theme: Theme) -> str:
     """The chosen frames below one another, under one title."""
     top, step = head_height(scene), scene.height + caption_height(scene)
     frames = [scene.frames[index] for index in scene.still]
@@ -52,7 +52,7 @@ def picture(scene: Scene, theme: Theme) -> str:
 
 
 def wrapped(
-    scene: Scene,
+    scene: Frames,
     theme: Theme,
     view: View,
     marks: Iterable[Mark],

@@ -8,11 +8,12 @@ import numpy as np
 
 from jaxconv._core.geometry import Axis
 from jaxconv.viz import _kernel
+from jaxconv.viz._frames import Frame, chosen
 from jaxconv.viz._layout import Grid, Page, Panel, arrange, beam
 from jaxconv.viz._marks import Cell, Mark
 from jaxconv.viz._operands import Operands, number, scatter, sum_of, value_at
 from jaxconv.viz._scatter import title
-from jaxconv.viz._scene import Frame, Scene, chosen
+from jaxconv.viz._scene import Scene
 from jaxconv.viz._setting import Place, Setting
 
 WORDS = (

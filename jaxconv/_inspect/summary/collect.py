@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.contents import Fields, Layer, Product, Totals
 from jaxconv._inspect.summary.found import Product as Walked
 from jaxconv._inspect.summary.found import Row, Value
 from jaxconv._inspect.summary.lattice import Lattice
 from jaxconv._inspect.summary.parameters import Parameters, Source, Space, layer_names
-from jaxconv._inspect.summary.report import Fields, Layer, Product, Summary, Totals
+from jaxconv._inspect.summary.report import Summary
 from jaxconv._inspect.summary.seen import Seen
 from jaxconv._inspect.summary.views import Axis, View
 from jaxconv._inspect.summary.walk import Walk

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import Any, Protocol
 
 from jax.extend.core import JaxprEqn
 
 from jaxconv._inspect.summary import seen as _seen
 from jaxconv._inspect.summary import views as _views
+from jaxconv._inspect.summary.found import Value
 from jaxconv._inspect.summary.seen import Seen
 from jaxconv._inspect.summary.views import Axis
 
-if TYPE_CHECKING:
-    from jaxconv._inspect.summary.found import Value
-    from jaxconv._inspect.summary.walk import Walk
 
-Handler = Callable[["Walk", JaxprEqn, "list[Value]"], "list[Value]"]
+class Walk(Protocol):
+    """What the handlers below need of the walk through a jaxpr."""
+
+    labels: dict[Axis, int]
+    fresh: count[int]
+
+    def inside(
+        self, eqn: JaxprEqn, jaxpr: Any, args: Sequence[Value], *, part: int = 0,
+        times: int = 1, note: str | None = None,
+    ) -> list[Value]: ...  # fmt: skip
+
+    def unknown(self, eqn: JaxprEqn, seens: Sequence[Seen]) -> Seen: ...
+
+
+Handler = Callable[[Walk, JaxprEqn, list[Value]], list[Value]]
 
 STEPS = 256  # of a scan that are followed until nothing changes any more
 OPEN_STEPS = 8  # of a while loop, which has to settle
@@ -120,7 +133,7 @@ def _repeated(
     name: str,
 ) -> tuple[list[Value], list[Value]]:
     """The state after all steps, or once it stays as it is, and the other results."""
-    state, outs = list(state), list["Value"]()
+    state, outs = list(state), list[Value]()
     most = OPEN_STEPS if length is None else STEPS
     for _ in range(most if length is None else min(length, most)):
         results = body(state)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 from jaxconv._inspect.summary import table as _table
+from jaxconv._inspect.summary.contents import Contents
 from jaxconv._inspect.summary.kinds import COLOURS, kind_of
-
-if TYPE_CHECKING:
-    from jaxconv._inspect.summary.report import Summary
 
 STYLE = """
 <style>
@@ -23,7 +20,7 @@ STYLE = """
 """
 
 
-def document(summary: Summary) -> str:
+def document(summary: Contents) -> str:
     if not summary.layers and not summary.products:
         return "<p>no convolutions</p>"
     heads = "".join(_cell("th", c, head) for c, head in enumerate(_table.HEADS))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from jaxconv._inspect.summary import table as _table
+from jaxconv._inspect.summary.contents import Contents, Layer, Product
 from jaxconv._inspect.summary.kinds import COLOURS, kind_of
-
-if TYPE_CHECKING:
-    from jaxconv._inspect.summary.report import Layer, Product, Summary
 
 SEEN = "#d95f0e"
 FAINT = 0.35  # of the colour, for work on padding
 NAME = 30  # characters of a layer's name
 
 
-def picture(summary: Summary) -> Figure:
+def picture(summary: Contents) -> Figure:
     layers = [*summary.layers, *summary.products]
     line = 0.19 if len(layers) <= 40 else 0.15
     height = 1.4 + line * max(len(layers), 4)
@@ -40,7 +38,7 @@ def picture(summary: Summary) -> Figure:
     return figure
 
 
-def _work(panel: Any, summary: Summary, layers: list[Layer | Product]) -> None:
+def _work(panel: Any, summary: Contents, layers: list[Layer | Product]) -> None:
     """Bars of all multiply-adds, over them those of elements in full colour."""
     colours = [COLOURS[kind_of(layer)] for layer in layers]
     places = range(len(layers))
@@ -58,7 +56,7 @@ def _label(layer: Layer | Product) -> str:
     return _table.shortened(layer.name, NAME) + _table.repeated(layer.times)
 
 
-def _fields(panel: Any, summary: Summary) -> None:
+def _fields(panel: Any, summary: Contents) -> None:
     """The larger axis of the first input's field; a gap where it is not known."""
     image = next(iter(summary.inputs), "")
     sizes: list[float] = []

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jaxconv._inspect.summary.contents import Contents, Layer, Product
 from jaxconv._ops.arithmetic import ReceptiveField
-
-if TYPE_CHECKING:
-    from jaxconv._inspect.summary.report import Layer, Product, Summary
 
 HEADS = (
     "", "layer", "window", "result", "params", "mult-adds", "field", "step", "lowering",
@@ -20,7 +18,7 @@ SHORTEST = 14  # characters of a layer's name, however wide the other columns ar
 Row = tuple[str, ...]
 
 
-def table(summary: Summary) -> str:
+def table(summary: Contents) -> str:
     if not summary.layers and not summary.products:
         return "no convolutions"
     body = rows(summary)
@@ -34,7 +32,7 @@ def table(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def rows(summary: Summary) -> list[Row]:
+def rows(summary: Contents) -> list[Row]:
     """The cells of every layer, and of their sum."""
     first = next(iter(summary.inputs), "")
     found = [_convolution(i, v, first) for i, v in enumerate(summary.layers, start=1)]
@@ -150,7 +148,7 @@ def number(value: int) -> str:
 # Under the table ----------------------------------------------------------------------
 
 
-def remarks(summary: Summary) -> list[str]:
+def remarks(summary: Contents) -> list[str]:
     """What is true of all of it, and of some rows by their numbers."""
     return [
         *_parameters(summary),
@@ -161,7 +159,7 @@ def remarks(summary: Summary) -> list[str]:
     ]
 
 
-def _parameters(summary: Summary) -> Iterable[str]:
+def _parameters(summary: Contents) -> Iterable[str]:
     t = summary.totals
     rest = t.parameters_elsewhere - t.parameters_products
     parts = [
@@ -178,13 +176,13 @@ def _parameters(summary: Summary) -> Iterable[str]:
         yield f"Parameters: {said[0]}."
 
 
-def _list(summary: Summary) -> str:
+def _list(summary: Contents) -> str:
     named = [f"{name} {number(count)}" for name, count in summary.others.items()]
     more = f" and {len(named) - 6} more" if len(named) > 6 else ""
     return f" ({', '.join(named[:6])}{more})" if named else ""
 
 
-def _work(summary: Summary) -> Iterable[str]:
+def _work(summary: Contents) -> Iterable[str]:
     t = summary.totals
     if not summary.layers:
         return
@@ -195,7 +193,7 @@ def _work(summary: Summary) -> Iterable[str]:
     )
 
 
-def _read(summary: Summary) -> Iterable[str]:
+def _read(summary: Contents) -> Iterable[str]:
     if summary.layers and summary.inputs:
         image, shape = next(iter(summary.inputs.items()))
         yield (
@@ -204,7 +202,7 @@ def _read(summary: Summary) -> Iterable[str]:
         )
 
 
-def _notes(summary: Summary) -> Iterable[str]:
+def _notes(summary: Contents) -> Iterable[str]:
     notes: dict[str, list[str]] = {}
     for index, layer in enumerate(summary.layers, start=1):
         for note in layer.notes:
@@ -212,7 +210,7 @@ def _notes(summary: Summary) -> Iterable[str]:
     return (f"{', '.join(where)}: {note}." for note, where in notes.items())
 
 
-def _unknown(summary: Summary) -> Iterable[str]:
+def _unknown(summary: Contents) -> Iterable[str]:
     places: dict[str, list[str]] = {}
     for primitive, name in summary.unknown:
         places.setdefault(primitive, []).append(name or "at the top")

@@ -48,7 +48,7 @@ class Walk:
     notes: frozenset[str] = frozenset()
     held: dict[int, Value] = field(default_factory=dict)  # the model's arrays, by id
     images: dict[int, set[int]] = field(default_factory=dict)  # inputs' axes of space
-    fresh: Any = field(default_factory=itertools.count)
+    fresh: itertools.count[int] = field(default_factory=itertools.count)
 
     def run(
         self, jaxpr: Any, args: Sequence[Value], consts: Sequence[Value] | None = None
