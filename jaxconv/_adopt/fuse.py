@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from jaxconv._adopt.fuse_chain import Chain, Graph, chain, channel_axis
+from jaxconv._adopt.fuse_chain import Chain, chain, channel_axis
+from jaxconv._adopt.fuse_graph import Graph
 from jaxconv._adopt.fuse_inline import inlined
 from jaxconv._adopt.fuse_padding import absorbed
 from jaxconv._adopt.fused import fused_p

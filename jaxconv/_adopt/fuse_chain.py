@@ -9,7 +9,6 @@ in the pass over memory that writes the convolution's result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jax.extend.core import JaxprEqn, Literal
 
 from jaxconv._adopt import fuse_activations as _activations
 from jaxconv._adopt.fuse_channels import Place, broadcast_of, moved
+from jaxconv._adopt.fuse_graph import Graph
 from jaxconv._core.contract import contract_p
 from jaxconv._core.spec import GROUPED
 
@@ -25,25 +25,6 @@ STEP = {"mul": "scale", "div": "scale", "add": "shift", "add_any": "shift"}
 FORMED = frozenset(
     "reshape squeeze expand_dims transpose broadcast_in_dim copy copy_p".split()
 )
-
-
-class Graph:
-    """Equations in order, with each variable's maker and users."""
-
-    def __init__(self, eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> None:
-        self.eqns = eqns
-        self.results = {v for v in results if not isinstance(v, Literal)}
-        self.maker: dict[Any, int] = {}
-        self.users: dict[Any, list[int]] = {}
-        for at, eqn in enumerate(eqns):
-            for v in eqn.outvars:
-                self.maker[v] = at
-            for v in dict.fromkeys(v for v in eqn.invars if not isinstance(v, Literal)):
-                self.users.setdefault(v, []).append(at)
-
-    def inner_users(self, v: Any) -> list[int]:
-        """The equations that use a variable; none if it is a result, too."""
-        return [] if v in self.results else self.users.get(v, [])
 
 
 class Link(NamedTuple):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jax.extend.core import JaxprEqn, Literal
 
-if TYPE_CHECKING:
-    from jaxconv._adopt.fuse_chain import Graph
+from jaxconv._adopt.fuse_graph import Graph
 
 
 class Place(NamedTuple):

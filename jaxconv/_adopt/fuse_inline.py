@@ -12,7 +12,8 @@ from typing import Any
 
 from jax.extend.core import DropVar, JaxprEqn, Literal, gensym
 
-from jaxconv._adopt.fuse_chain import Graph, chain_end, channel_axis
+from jaxconv._adopt.fuse_chain import chain_end, channel_axis
+from jaxconv._adopt.fuse_graph import Graph
 
 
 def inlined(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:

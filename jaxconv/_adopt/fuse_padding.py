@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn, Literal
 
-from jaxconv._adopt.fuse_chain import Graph
+from jaxconv._adopt.fuse_graph import Graph
 
 
 def absorbed(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
