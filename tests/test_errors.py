@@ -406,6 +406,14 @@ SIZES = {
         jaxconv.deform_aggregate, draw(1, 1, 4), NOWHERE, NOWHERE, (1,),
         dilation=2**62, says=("dilation=", "at most"),
     ),
+    "stream": value(
+        jaxconv.stream, jaxconv.conv, (4, 3, 3), dilation=2**40,
+        says=("dilation=1099511627776", "2,199,023,255,553 inputs to remember"),
+    ),
+    "batch of a stream": value(
+        jaxconv.stream(jaxconv.conv, (4, 3, 3)).init, 2**40,
+        says=("batch=1099511627776", "6,597,069,766,656 elements"),
+    ),
     "lax": value(
         jaxconv.conv_general_dilated, draw(1, 1, 4), ONE, (1,), [(0, 0)],
         lhs_dilation=(HUGE,), says=("lhs_dilation=", "elements along an axis"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -202,6 +204,21 @@ def test_names_of_other_libraries_lead_to_ours(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"Write jaxconv\.{NAMES[name]}[:.]"):
         getattr(jaxconv, name)
     assert not hasattr(jaxconv, name)
+
+
+def test_modules_that_are_not_imported_yet() -> None:
+    code = """if True:
+        import jaxconv
+        for name in ("equinox", "nnx", "viz"):
+            try:
+                getattr(jaxconv, name)
+            except AttributeError as error:
+                assert str(error).endswith(f"Write import jaxconv.{name} before."), error
+            else:
+                raise AssertionError(name)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_name_is_an_attribute_error_and_no_more() -> None:

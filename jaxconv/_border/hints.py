@@ -210,6 +210,9 @@ NAMES = {
 }
 
 
+MODULES = ("equinox", "nnx", "viz")
+
+
 def absent(name: str, public: Sequence[str]) -> AttributeError:
     """The error for a name that the package has not, with the one that is meant."""
     plain = name.lower().replace("_", "")
@@ -219,6 +222,8 @@ def absent(name: str, public: Sequence[str]) -> AttributeError:
     text = f"module 'jaxconv' has no attribute {name!r}."
     if name.startswith("_"):
         return AttributeError(text)
+    if name in MODULES:
+        return AttributeError(f"{text} Write import jaxconv.{name} before.")
     if starts:
         meant, why = NAMES[max(starts, key=len)]
         return AttributeError(f"{text} Write jaxconv.{meant}: {why}.")

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border import limits
 from jaxconv._border.hints import explained
 from jaxconv._core.geometry import Ints, span
 from jaxconv._core.spec import Layout
@@ -87,6 +88,7 @@ class Stream:
         lead = () if batch is None else (can.integer("batch", batch, 0),)
         size = (self._channels, self.history)
         kind = can.as_dtype("dtype", dtype)
+        limits.array("batch", batch, (*lead, *size))
         return jnp.zeros((*lead, *(size if self._first else size[::-1])), kind)
 
     def step(
@@ -189,6 +191,8 @@ class Stream:
 
     def __post_init__(self) -> None:
         """Fails where the parts do not fit; `stream` has read them already."""
+        long = "dilation" if self.dilation > 1 else "kernel_shape"
+        limits.indexed(long, getattr(self, long), "inputs to remember", self._span)
         least, most = max(0, self._span - self.stride), self._span - 1
         if not self.transposed and not least <= self.low <= most:
             rule = f"must be from {least} to {most}, so that a block of {self.stride} "
