@@ -213,7 +213,7 @@ def test_modules_that_are_not_imported_yet() -> None:
             try:
                 getattr(jaxconv, name)
             except AttributeError as error:
-                assert str(error).endswith(f"Write import jaxconv.{name} before."), error
+                assert f"Write import jaxconv.{name} before." in str(error)
             else:
                 raise AssertionError(name)
     """
