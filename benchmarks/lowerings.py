@@ -30,7 +30,8 @@ ROUNDS = (4, 12)  # at least, at most
 CELL_S = 0.45  # further rounds are made while less time has been spent
 TURN_S = 0.015
 BEHIND = 1.5  # times the best, from which on no more is timed after three rounds
-HOPELESS = 6.0  # times the best of the first runs, which then is the only one
+HOPELESS = 6.0  # times the best of the first runs, which then is the only one,
+LONG_S = 0.2  # if it took as long as that; PyTorch's first one makes its code first
 
 Cell = dict[str, Any]
 # Instructions that decide what a processor's convolutions are made of.
@@ -155,7 +156,8 @@ class _Cell:
     def take_turns(self) -> list[str]:
         """Rounds in which all take turns; returns those that ran only once."""
         first = min(self.least.values())
-        hopeless = [n for n, s in self.least.items() if s > max(0.2, HOPELESS * first)]
+        most = max(LONG_S, HOPELESS * first)
+        hopeless = [n for n, s in self.least.items() if n != "torch" and s > most]
         left = [name for name in self.least if name not in hopeless]
         timed = dict.fromkeys(left, float("inf"))
         started = time.perf_counter()

@@ -39,9 +39,11 @@ class Lowerings:
 
     def names(self, workload: str, role: str) -> dict[str, Any]:
         """The admissible ways to compute the cell, and the plan's choice."""
+        from jaxconv._plan.place import Place
+
         case = contraction(BY_NAME[workload], role)
-        where = place(case, True)
-        return {"names": admissible(case, where), "chosen": label(case, where)}
+        where = Place.here("cpu")
+        return {"names": admissible(case), "chosen": label(case, where)}
 
     def build(self, workload: str, role: str, name: str) -> dict[str, Any]:
         """Compiles the cell with one lowering and runs it once."""
@@ -95,34 +97,49 @@ def contraction(workload: Workload, role: str) -> Any:
     return case
 
 
-def place(case: Any, onednn: bool) -> Any:
-    """A CPU where oneDNN may be called with the case's type, or may not."""
+def place(onednn: bool) -> Any:
+    """A CPU where oneDNN may be called, or may not."""
     from jaxconv._plan.place import Place
 
-    return Place.here("cpu") if onednn else Place("cpu")
+    return Place("cpu", onednn=onednn)
 
 
 def label(case: Any, where: Any) -> str:
     """How the tables call what the plan chooses."""
     from jaxconv._plan import choose as plan
 
-    return plan.choose(case, where).lowering.name
+    return _named(plan.choose(case, where).lowering, case, where)
 
 
-def admissible(case: Any, where: Any) -> list[str]:
+def _named(lowering: Any, case: Any, where: Any) -> str:
+    """The lowering, and whether oneDNN computes the case that it comes down to."""
+    from jaxconv._plan import choose as plan
+
+    if lowering.inner is None:
+        return lowering.name
+    *_, (_, last) = plan.chain(lowering.inner(case), where)
+    return lowering.name + f",{ONEDNN}" * (last.lowering.name == ONEDNN)
+
+
+def admissible(case: Any) -> list[str]:
     """The lowerings that can run here, refuse nothing and keep to the memory limit."""
     from jaxconv._lowerings import LOWERINGS
     from jaxconv._plan import choose as plan
+    from jaxconv._plan.place import Place
 
-    return [
-        name
-        for name, lowering in LOWERINGS.items()
-        if not lowering.by_hand
-        and case.role in lowering.roles
-        and ".accelerators." not in lowering.roles[case.role].__module__
-        and plan.runs_at(lowering, case, where)
-        and (name == "xla" or plan.fits(lowering, case, where))
-    ]
+    found: dict[str, None] = {}
+    for where in (place(False), Place.here("cpu")):
+        for name, lowering in LOWERINGS.items():
+            if (
+                not lowering.by_hand
+                and case.role in lowering.roles
+                and ".accelerators." not in lowering.roles[case.role].__module__
+                and plan.runs_at(lowering, case, where)
+                and plan.takes(lowering, case)
+                and (name == "xla" or plan.fits(lowering, case, where))
+            ):
+                found[_named(lowering, case, where)] = None
+    return list(found)
 
 
 def compiled_cell(workload: Workload, role: str, name: str) -> tuple[Any, float]:
@@ -138,16 +155,23 @@ def compiled_cell(workload: Workload, role: str, name: str) -> tuple[Any, float]
     cell = lax_cell(workload, role)
     if name != "lax":
         key = plan.case_key(contraction(workload, role), "cpu")
-        forced, cell = jaxconv.Tuning(((key, name),)), jaxconv_cell(workload, role)
+        forced, cell = _tuning(key, name), jaxconv_cell(workload, role)
+    mode = jaxconv.onednn("auto" if ONEDNN in name else "forbid")
     shapes = {
         letter: jax.ShapeDtypeStruct(shape, workload.dtype)
         for letter, shape in workload.shapes.items()
     }
     wide = workload.dtype == "float64"
-    with jax.enable_x64(wide), forced:
+    with jax.enable_x64(wide), mode, forced:
         started = time.perf_counter()
         compiled = jax.jit(cell).lower(**shapes).compile()
         return compiled, time.perf_counter() - started
+
+
+def _tuning(key: str, name: str) -> Any:
+    import jaxconv
+
+    return jaxconv.Tuning(((key, name.split(",")[0]),))
 
 
 def _difference(got: Any, wanted: Any) -> float:

@@ -456,7 +456,7 @@ def test_slow_lowerings_are_cut_and_wrong_ones_are_not_timed(tmp_path):
 def test_regret_is_the_chosen_time_over_the_least(tmp_path):
     w = SMALL[0]
     case = contraction(w, "forward")
-    chosen = regret.label(case, regret.place(case, False))
+    chosen = regret.label(case, regret.place(False))
     seconds = {chosen: 0.3, "quicker": 0.2, "onednn": 0.1, "lax": 0.6, "torch": 0.15}
     cell = {"workload": w.name, "role": "forward", "arguments": w.described()}
     table = {"cells": [cell | {"seconds": seconds}]}
@@ -476,7 +476,9 @@ def test_the_tables_of_the_pages_come_from_a_committed_result():
     made = []
     for path in (report.ROOT / "benchmarks" / "results").glob("*.json"):
         result = json.loads(path.read_text())
-        if summary.rivals(result) if "cells" in result else False:
+        if "cells" not in result or path in regret.tables():
+            continue
+        if summary.rivals(result):
             made.append((report.layers(result), report.cells(result)))
     (table,) = {rows for rows, cells in made if rows in readme and cells in page}
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]

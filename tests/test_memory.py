@@ -161,8 +161,8 @@ def test_every_lowering_and_role_is_measured() -> None:
 
 
 def limit(case: _spec.Case) -> int:
-    """The plan's: four times operands plus result, and a megabyte is always free."""
-    return max(4 * case.operand_bytes, 2**20)
+    """The plan's: five times operands plus result, and a megabyte is always free."""
+    return max(5 * case.operand_bytes, 2**20)
 
 
 def planned(case: _spec.Case) -> str:
@@ -179,9 +179,9 @@ def unnamed(case: _spec.Case) -> _spec.Case:
     return case._replace(spec=replace(case.spec, lowering=None))
 
 
-def few_channels(space: int) -> _spec.Case:
+def few_channels(space: int, out: int = 64) -> _spec.Case:
     """Windows overlap so often that all of them side by side take 17 times x."""
-    channels, padding = (1, 1, 3, 64), ((3, 3), (3, 3))
+    channels, padding = (1, 1, 3, out), ((3, 3), (3, 3))
     case = middle("stem", channels, (space, space), (7, 7), padding, (2, 2))
     return asked(case, "input", "overlap_add")
 
@@ -198,9 +198,9 @@ def test_the_plan_refuses_a_lowering_above_the_limit_and_falls_back() -> None:
 
 
 def test_a_megabyte_is_free() -> None:
-    case = few_channels(32)
+    case = few_channels(32, out=16)
     needs = scratch(LOWERINGS["overlap_add"], case)
-    assert 4 * case.operand_bytes < needs <= 2**20
+    assert 5 * case.operand_bytes < needs <= 2**20
     assert planned(case) == "overlap_add"
 
 

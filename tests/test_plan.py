@@ -86,11 +86,31 @@ PLANNED = {
     ),
     "depthwise": Planned(
         *(conv, (2, 6, 9, 8), (6, 1, 3, 2), {"groups": 6, "padding": 1}),
+        ("narrow", "narrow", "shift"),
+    ),
+    "depthwise, channels last": Planned(
+        *(conv, (2, 9, 8, 6), (3, 2, 1, 6)),
+        {"groups": 6, "padding": 1, "layout": "channels_last"},
         ("shift",) * 3,
     ),
     "depthwise with a stride": Planned(
-        *(conv_transpose, (2, 10, 7, 8), (10, 1, 3, 4)),
-        *({"groups": 5, "stride": 2}, ("shift",) * 3),
+        *(conv_transpose, (2, 7, 8, 10), (3, 4, 1, 10)),
+        *({"groups": 5, "stride": 2, "layout": "channels_last"}, ("shift",) * 3),
+    ),
+    "depthwise of small images": Planned(
+        *(conv, (2, 6, 7, 8), (6, 1, 5, 6), {"groups": 6, "padding": 2}),
+        ("narrow", "narrow", "fft"),
+    ),
+    "long filters": Planned(
+        *(conv, (2, 1, 300), (4, 1, 51), {}), ("xla", "fft", "xla")
+    ),
+    "groups in no small block": Planned(
+        *(conv, (9, 133, 18, 17), (152, 7, 3, 2), {"groups": 19}),
+        ("narrow", "narrow", "fft"),
+    ),
+    "groups with a stride": Planned(
+        *(conv, (2, 32, 9, 8), (30, 16, 3, 2), {"groups": 2, "stride": 2}),
+        ("separate", "polyphase", "grouped"),
     ),
     "points": Planned(conv, (2, 16, 6, 5), (24, 16, 1, 1), {}, ("product",) * 3),
     "patches": Planned(
@@ -104,14 +124,14 @@ PLANNED = {
     "one position": Planned(conv, (2, 3, 4, 5), (7, 3, 4, 5), {}, ("product",) * 3),
     "one channel in": Planned(
         *(conv, (2, 1, 9, 8), (12, 1, 3, 2), {}),
-        ("shift", "overlap_add", "xla"),
+        ("narrow", "overlap_add", "xla"),
     ),
     "few channels in": Planned(
         *(conv, (2, 4, 9, 8), (36, 4, 3, 3), {"padding": 1}),
         ("xla", "overlap_add", "xla"),
     ),
     "one channel in, few out": Planned(
-        *(conv, (8, 1, 99, 98), (2, 1, 5, 6), {}), ("shift", "shift", "xla")
+        *(conv, (8, 1, 99, 98), (2, 1, 5, 6), {}), ("narrow", "shift", "xla")
     ),
     "narrow": Planned(
         *(conv, (2, 3, 110, 120), (2, 3, 9, 11), {"padding": 4}), ("fft",) * 3
@@ -121,7 +141,8 @@ PLANNED = {
         ("xla", "xla", "taps"),
     ),
     "grouped": Planned(
-        conv, (2, 36, 9, 8), (18, 12, 3, 2), {"groups": 3}, ("grouped",) * 3
+        *(conv, (2, 70, 9, 8), (66, 35, 3, 2), {"groups": 2}),
+        ("separate", "separate", "grouped"),
     ),
     "few channels in a group": Planned(
         conv, (2, 12, 9, 18), (6, 4, 3, 2), {"groups": 3}, ("narrow",) * 3
@@ -142,13 +163,35 @@ PLANNED = {
         *(conv, (1, 192, 40, 41), (200, 192, 3, 3), {}),
         *(("taps",) * 3, "bfloat16"),
     ),
-    "line": Planned(conv, (2, 6, 19), (7, 6, 5), {"padding": 2}, ("rows",) * 3),
+    "line": Planned(
+        *(conv, (2, 6, 19), (7, 6, 5), {"padding": 2}), ("rows", "rows", "xla")
+    ),
+    "line of one channel": Planned(
+        *(conv, (2, 1, 40), (7, 1, 5), {"padding": 2}),
+        ("narrow", "narrow", "narrow"),
+    ),
     "strided line": Planned(
         *(conv, (2, 6, 19), (7, 6, 5)),
-        *({"stride": 3}, ("rows", "overlap_add", "rows")),
+        *({"stride": 3}, ("rows", "overlap_add", "xla")),
     ),
     "volume": Planned(
-        conv, (2, 5, 6, 7, 8), (4, 5, 2, 3, 3), {"padding": 1}, ("slices",) * 3
+        conv, (2, 15, 6, 7, 8), (14, 15, 2, 3, 3), {"padding": 1}, ("slices",) * 3
+    ),
+    "volume of few channels": Planned(
+        *(conv, (2, 5, 6, 7, 8), (4, 5, 2, 3, 3), {"padding": 1}),
+        ("narrow", "narrow", "slices"),
+    ),
+    "one volume": Planned(
+        *(conv, (2, 1, 9, 7, 8), (1, 1, 2, 3, 3), {"padding": 1}),
+        ("narrow", "narrow", "shift"),
+    ),
+    "deep and small": Planned(
+        *(conv, (2, 256, 7, 4), (260, 256, 3, 3), {"padding": 1}),
+        ("xla", "overlap_add", "xla"),
+    ),
+    "strided gradient": Planned(
+        *(conv, (2, 36, 27, 28), (48, 36, 3, 2), {"stride": 2}),
+        ("xla", "polyphase", "taps"),
     ),
     "few channels out": Planned(
         *(conv, (2, 20, 8, 9), (5, 20, 3, 5)),
@@ -269,7 +312,8 @@ def is_overlap_add(case: _spec.Case, text: str) -> None:
 
 def is_polyphase(case: _spec.Case, text: str) -> None:
     width = [-(-axis.span // axis.s) for axis in case.geometry.axes]
-    assert windows(text) == [tuple(width)]
+    assert set(windows(text)) <= {tuple(width)}  # one, or one for each block
+    assert windows(text) or innermost(case) != "xla"
     assert not re.search(r"[lr]hs_dilate|stride=", "".join(convolutions(text)))
 
 
@@ -332,7 +376,7 @@ IS = {
     **{"shift": is_shift, "product": is_product, "grouped": is_grouped},
     **{"overlap_add": is_overlap_add, "polyphase": is_polyphase, "taps": is_taps},
     **{"rows": is_rows, "slices": is_slices, "exchange": is_exchange, "xla": is_xla},
-    **{"chunks": is_chunks, "narrow": is_narrow},
+    **{"chunks": is_chunks, "narrow": is_narrow, "separate": is_grouped},
 }
 
 
@@ -350,9 +394,9 @@ def test_a_lowering_is_what_its_name_says(planned: Planned, role: str) -> None:
 def test_loops_hold_only_the_fast_order(planned: Planned, role: str, loop: str) -> None:
     """XLA puts convolutions into this order outside of loops only."""
     lowered = hlo(planned.role(role), loop)
-    assert labels(lowered.as_text(dialect="hlo")) <= {CANONICAL[2]}
+    assert labels(lowered.as_text(dialect="hlo")) <= {*CANONICAL.values()}
     if loop == "scan":
-        assert labels(lowered.compile().as_text()) <= {CANONICAL[2]}
+        assert labels(lowered.compile().as_text()) <= {*CANONICAL.values()}
 
 
 # The rules ----------------------------------------------------------------------------
@@ -381,7 +425,7 @@ def check_choice(case: _spec.Case) -> None:
     assert case.role in lowering.roles
     assert lowering.refuse(case) is None
     assert not lowering.by_hand
-    most = max(4 * case.operand_bytes, 2**20)
+    most = max(5 * case.operand_bytes, 2**20)
     assert name == "xla" or _plan.scratch(lowering, case, Place("cpu")) <= most
     assert name in _plan.candidates(case, Place("cpu"))
     assert name in admissible(case)
@@ -398,7 +442,7 @@ def test_properties_over_the_table(case: Case, role: str) -> None:
             asked = described(case, role, layout, dtype)
             check_choice(asked)
             chosen.add(_plan.choose(asked, Place("cpu")).lowering.name)
-        assert len(chosen) == 1 or chosen == {"narrow", "grouped"}
+        assert len(chosen - {"narrow"}) <= 1  # which is for channels first
 
 
 @pytest.mark.parametrize("workload", KNOWN, ids=[w.name for w in KNOWN])

@@ -29,7 +29,7 @@ from jaxconv._plan.sharding import PARTITIONED
 
 RULES: tuple[Rule, ...] = (*CPU, *ACCELERATORS)
 ONEDNN = "onednn"
-MEMORY = 4  # a planned lowering needs at most this many times operands plus result
+MEMORY = 5  # a planned lowering needs at most this many times operands plus result
 MEMORY_FREE = 2**20  # ... or this many bytes: always allowed, too small to matter
 # Winners of `jaxconv.tune` in force; part of jit's cache key.
 TUNED = jax.make_user_context(default_value=None)

@@ -18,8 +18,9 @@ class Rule(NamedTuple):
     reason: str
     limited: bool = True  # by the plan's memory limit
     partitioned: bool = False  # for programs that XLA partitions over devices
+    onednn: bool = False  # only where oneDNN may be called
 
     def applies_at(self, case: Case, place: Place) -> bool:
         """Whether the rule is for such a place, and the case one of its cases."""
-        here = place.platform in self.platforms
+        here = place.platform in self.platforms and place.onednn >= self.onednn
         return here and place.partitioned == self.partitioned and self.applies(case)

@@ -65,7 +65,7 @@ def gains(case: Case, images: int = 8) -> bool:
     """
     n, _, o = case.sizes
     size = case.bytes("input") + case.bytes("output")
-    if case.role != "kernel" or size <= 2 * PART:
+    if case.role != "kernel" or size <= 1.75 * PART:
         return False
     parts = split(n, size, case.spec)
     wide = o > 16 or (o > 8 and parts.axis is None and parts.size >= images)

@@ -1,0 +1,312 @@
+"""Which cases the rules for CPUs are for."""
+
+from __future__ import annotations
+
+import math
+
+from jaxconv._core.spec import Case
+from jaxconv._lowerings.cpu import chunks, grouped
+from jaxconv._lowerings.general import fft
+
+
+def large_kernel(case: Case) -> bool:
+    """Direct sums that are many times the work of transforms, and long in any case."""
+    _, c, o = case.sizes
+    if fft.LOWERING.refuse(case) is not None or min(c, o) > 16:
+        return False
+    least, factor = 2**27, 32.0
+    if case.groups == 1 and max(c, o) <= 8:  # XLA is slow on few channels
+        least, factor = 2**23, 2.5
+    elif depthwise(case):
+        least, factor = 2**24, 3.0 if case.role == "kernel" else 8.0
+    return case.multiply_adds >= max(least, factor * fft.steps(case))
+
+
+def long_filters(case: Case) -> bool:
+    """A line made from many filtered ones: XLA adds up for one channel only."""
+    line = case.role == "input" and case.groups == 1 and case.sizes.c == 1
+    g = case.geometry
+    return line and g.ndim == 1 and max(g.stride) == 1 and g.taps > 49
+
+
+def awkward_groups(case: Case) -> bool:
+    """Gradients of narrow groups that only a wide block of them holds evenly.
+
+    Seven, nineteen or twenty-three groups of eight make a block of 56, 152 or 184.
+    """
+    return (
+        case.role != "output"
+        and case.groups > 1
+        and max(case.sizes.c, case.sizes.o) <= 8
+        and block(case) >= 128
+    )
+
+
+def small_images(case: Case) -> bool:
+    """A depthwise kernel as large as the image, for its gradient."""
+    g = case.geometry
+    small = g.positions <= 64 and g.taps >= 25 and g.ndim == 2
+    first = case.spec.layout == "channels_first"
+    return case.role == "kernel" and depthwise(case) and small and first
+
+
+def block(case: Case) -> int:
+    """Channels of a block of groups that are merged into a dense convolution."""
+    _, c, o = case.sizes
+    return grouped.merge(case.groups, c, o) * max(c, o)
+
+
+def depthwise(case: Case) -> bool:
+    return case.depthwise and case.groups > 1
+
+
+def depthwise_first(case: Case) -> bool:
+    """Channels first, where `narrow` needs no other order; gradients with a stride."""
+    g = case.geometry
+    if not depthwise(case) or case.spec.layout != "channels_first":
+        return False
+    if case.role == "output":  # of large images it would make a copy first
+        few = max(g.stride) == 1 or case.bytes("input") <= 2**24
+        return few and g.taps <= 169
+    if case.role == "input":
+        return True
+    return max(g.stride) > 1 and g.taps <= 16 and g.output[-1] >= 14
+
+
+def very_narrow_groups(case: Case) -> bool:
+    """Groups of at most 8, where oneDNN is not quicker with all the reordering."""
+    reordered = case.spec.layout == "channels_first" and case.geometry.ndim < 3
+    few = max(case.sizes.c, case.sizes.o) <= 8 and (reordered or case.role == "kernel")
+    return narrow_groups(case) and (few or case.spec.mapped)
+
+
+def one_channel_first(case: Case) -> bool:
+    return one_channel(case) and case.spec.layout == "channels_first"
+
+
+def one_channel(case: Case) -> bool:
+    """A depthwise convolution of a single channel; with a stride XLA is as fast."""
+    return channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
+
+
+def onednn_output(case: Case) -> bool:
+    """What no rule above takes, but for strided lines of many channels, and few out."""
+    g, few = case.geometry, case.groups == 1 and case.sizes.o <= 3
+    deep_line = g.ndim == 1 and max(g.stride) > 1 and min(case.sizes[1:]) >= 256
+    return case.role == "output" and not deep_line and not few
+
+
+def onednn_input(case: Case) -> bool:
+    """Enough channels in; more with a stride, whose phases are calls of their own."""
+    g, c, last = case.geometry, case.sizes.c, case.spec.layout == "channels_last"
+    if case.role != "input":
+        return False
+    if max(g.stride) > 1:
+        return g.ndim > 1 and c * (case.groups if last else 1) >= 32
+    return c >= (16 if g.ndim < 3 else 8) or last
+
+
+def points_of_groups(case: Case) -> bool:
+    """Groups of points, channels last: products would need them in another order."""
+    last, points = case.spec.layout == "channels_last", case.geometry.taps == 1
+    return case.groups > 2 and last and points and case.role != "kernel"
+
+
+def wide_groups(case: Case) -> bool:
+    """Groups that are worth a convolution of their own, or only a few."""
+    _, c, o = case.sizes
+    few = max(c, o) >= 8 and case.groups <= 8 and not narrow_groups(case)
+    wide = (min(c, o) >= 16 or few) and not case.spec.mapped
+    return case.groups > 1 and case.role != "kernel" and wide
+
+
+def long_groups(case: Case) -> bool:
+    """Groups of lines under long kernels: XLA has no quick code for the dense ones."""
+    g, long = case.geometry, case.geometry.taps >= 128
+    return case.groups > 1 and g.ndim == 1 and long and case.role != "kernel"
+
+
+def narrow_groups(case: Case) -> bool:
+    """Few channels in a group, and more of them in the block that would be merged.
+
+    Where channels come last XLA reads across the layout, which it does well in a sum of
+    few products only.
+    """
+    g, (_, c, o) = case.geometry, case.sizes
+    first, most = case.spec.layout == "channels_first", max(c, o)
+    if case.groups == 1 or case.depthwise:
+        return False
+    if case.role == "kernel":
+        few = 8 if g.ndim == 1 or not first else 4 if max(g.stride) == 1 else 2
+        return most <= few and g.output[-1] >= 14 and g.taps <= 16
+    if first:
+        wide = 2 if max(g.stride) == 1 else 4
+        short = case.role == "output" and c * g.taps <= 32
+        return block(case) >= wide * most or short
+    few = most <= 8 if case.role == "output" else most <= 2 and g.ndim <= 2
+    return few and g.taps * c <= 100
+
+
+def worth_a_product(case: Case) -> bool:
+    """Enough terms in each sum, or a single position."""
+    g, (n, c, o) = case.geometry, case.sizes
+    terms = {"output": g.taps * c, "input": o, "kernel": n * g.positions}[case.role]
+    return terms >= (8 if g.ndim < 3 else 4) or g.positions == 1
+
+
+def channels_in(case: Case, channels: int) -> bool:
+    """At most so many channels in, no groups, no stride."""
+    dense = case.groups == 1 and max(case.geometry.stride) == 1
+    return dense and case.sizes.c <= channels
+
+
+def few_in_all(case: Case) -> bool:
+    """Few channels, in sums short enough to be written out."""
+    g, (_, c, o) = case.geometry, case.sizes
+    if case.groups > 1:
+        return False
+    if case.spec.layout == "channels_last":
+        return g.ndim == 2 and case.role != "kernel" and terms(case) <= 75
+    if g.ndim >= 2:
+        most = 27 if g.ndim == 2 else 108
+        return case.role != "kernel" and max(g.stride) == 1 and terms(case) <= most
+    one = 1 in (c, o) and g.taps <= 16
+    return one and (case.role != "kernel" or (c == 1 and max(g.stride) == 1))
+
+
+def terms(case: Case) -> int:
+    """Products in a sum of the output or the input role."""
+    return case.geometry.taps * (
+        case.sizes.c if case.role == "output" else case.sizes.o
+    )
+
+
+def few_points(case: Case) -> bool:
+    """Points of few channels, so that a product would be narrow."""
+    g, (_, c, o) = case.geometry, case.sizes
+    first = case.spec.layout == "channels_first" and case.groups == 1
+    plane = g.ndim == 2 and g.taps == 1 and max(g.stride) == 1
+    into = o if case.role == "output" else c
+    few = terms(case) <= 2 or (terms(case) <= 64 and into <= 2)
+    return first and plane and few and case.role != "kernel"
+
+
+def very_few_in_all(case: Case) -> bool:
+    """Where sums that are written out are shorter than oneDNN's."""
+    g, most = case.geometry, max(case.sizes[1:])
+    if case.spec.layout == "channels_last":
+        return few_in_all(case) and most <= 2 and case.role == "output"
+    return few_in_all(case) and (g.ndim < 3 or most <= 8)
+
+
+def few_in(case: Case) -> bool:
+    few = {1: 1, 2: 8}.get(case.geometry.ndim, 4)
+    small = case.sizes.c * case.geometry.taps <= (72 if case.geometry.ndim < 3 else 108)
+    return case.role == "input" and channels_in(case, few) and small
+
+
+def one_channel_in(case: Case) -> bool:
+    return case.role == "input" and channels_in(case, 1) and case.geometry.taps <= 49
+
+
+def deep_and_small(case: Case) -> bool:
+    """Input gradients of the last, small images of a network."""
+    g = case.geometry
+    plane = g.ndim == 2 and max(g.stride) == 1 and g.positions <= 64
+    return case.role == "input" and case.groups == 1 and plane and case.sizes.o >= 256
+
+
+def strided_input(case: Case) -> bool:
+    """But for deep lines with few taps: at k 8, s 4, 512-256 XLA is faster."""
+    g = case.geometry
+    deep_line = g.ndim == 1 and g.taps < 10 and case.sizes.o >= 256
+    return (
+        case.role == "input"
+        and case.groups == 1
+        and max(g.stride) > 1
+        and not deep_line
+    )
+
+
+def few_channels_or_not_2d(case: Case) -> bool:
+    """While all windows side by side stay small."""
+    g, (n, c, _) = case.geometry, case.sizes
+    windows = n * g.positions * g.taps * c
+    few = g.ndim != 2 or c <= 8
+    return strided_input(case) and few and windows <= 2**21
+
+
+def full_phases(case: Case) -> bool:
+    """Taps that fill the residues of the stride, or few of them missing."""
+    g, o = case.geometry, case.sizes.o
+    padded = math.prod(-(-axis.span // axis.s) * axis.s for axis in g.axes)
+    enough = case.sizes.n * g.positions >= 512 or o <= 128
+    full = padded <= 1.35 * g.taps and o <= 512 and enough
+    nearly = padded <= 1.8 * g.taps and o <= 64
+    return strided_input(case) and (g.ndim != 2 or full or nearly)
+
+
+def grouped_phases(case: Case) -> bool:
+    """Strided input gradients of groups that are too many for one block."""
+    g, groups = case.geometry, case.groups
+    return (
+        case.role == "input"
+        and 1 < groups <= 32
+        and g.ndim == 2
+        and max(g.stride) == 2
+        and case.sizes.c >= 16
+    )
+
+
+def deep_bfloat16(case: Case) -> bool:
+    wide = min(case.sizes.c, case.sizes.o) >= 128
+    return case.dtype.name == "bfloat16" and wide
+
+
+def few_positions(case: Case) -> bool:
+    """The kernel's gradient from few positions: deep in channels, short in sums."""
+    g, (n, c, o) = case.geometry, case.sizes
+    few = case.groups == 1 and n * g.positions <= 256 and max(g.stride) > 1
+    return case.role == "kernel" and g.ndim == 2 and few and min(c, o) >= 128
+
+
+def strided_gradient(case: Case) -> bool:
+    """Few taps over images that the last cache holds: no window of strided y."""
+    g, (_, c, o) = case.geometry, case.sizes
+    size = case.bytes("input") + case.bytes("output")
+    strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
+    few = g.taps <= {1: 4, 2: 9}.get(g.ndim, 27) and min(c, o) >= 32
+    return strided and few and size <= 24e6
+
+
+def line(case: Case) -> bool:
+    """Short or dilated windows over lines, of few channels on one side."""
+    g = case.geometry
+    few = min(case.sizes.c, case.sizes.o) <= 32 and g.taps <= 16
+    return g.ndim == 1 and case.role != "kernel" and (few or max(g.dilation) > 1)
+
+
+def narrow_gradient(case: Case) -> bool:
+    """And padding as wide as "same": XLA swaps the operands back where it is less."""
+    n, c, o = case.sizes
+    g = case.geometry
+    wide = math.prod(g.input) <= math.prod(g.output)
+    return case.role == "kernel" and n <= 16 and o <= 16 < c and wide
+
+
+def one_volume(case: Case) -> bool:
+    """The kernel's gradient of one channel in and out."""
+    _, c, o = case.sizes
+    return case.role == "kernel" and case.geometry.ndim == 3 and c == o == 1
+
+
+def past_the_cache(case: Case) -> bool:
+    return case.geometry.ndim == 2 and chunks.gains(case)
+
+
+def volume(case: Case) -> bool:
+    return case.geometry.ndim >= 3
+
+
+def groups(case: Case) -> bool:
+    return case.groups > 1
