@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import zlib
+from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")
 # Eight CPU devices, so that sharding is tested without an accelerator.
-flags = os.environ.get("XLA_FLAGS", "")
-os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8"
+FLAGS = {"xla_force_host_platform_device_count": "8"}
+# Most of a test's time goes into the making of machine code that runs for a moment:
+# LLVM's optimisation, and XLA's newer code generator, which jaxlib 0.10 can do without.
+# Everything before it, the choice of library calls too, stays as users have it.
+FLAGS["xla_backend_optimization_level"] = "0"
+if version("jaxlib").startswith("0.10."):
+    FLAGS["xla_cpu_use_fusion_emitters"] = "false"
+flags = [os.environ.get("XLA_FLAGS", "")]  # what these name stays as it is
+flags += [f"--{name}={v}" for name, v in FLAGS.items() if f"--{name}=" not in flags[0]]
+os.environ["XLA_FLAGS"] = " ".join(flags)
+OPTIMISED = "--xla_backend_optimization_level=0" not in os.environ["XLA_FLAGS"]
 
 import hypothesis
 import jax
@@ -57,7 +67,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Their names say which cases run, so that every run takes the same."""
+    """Thinned; their names say which cases run, so that every run takes the same."""
+    for item in items:
+        if not OPTIMISED and item.get_closest_marker("optimised"):
+            item.add_marker(
+                pytest.mark.skip(
+                    "`make test` runs it apart, with code as users have it"
+                )
+            )
     every, seen = config.getoption("thin"), set()
 
     def left_out(item: pytest.Item) -> bool:

@@ -15,6 +15,7 @@ from jaxconv._inspect.walk import contractions
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.cpu import chunks
 
+pytestmark = pytest.mark.optimised
 # x, kernel, options, bytes of a part: images with a rest, bands of either axis, a line.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], int]] = {
     "images": ((11, 3, 6, 5), (4, 3, 3, 2), {"padding": 1}, 4 * 4 * 240),

@@ -125,9 +125,8 @@ def test_predictions_gradients_and_state(name):
 
 
 # Those of Keras take longer to compile, so each goes one way.
-@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
-def test_keras_training_step(name):
-    model = load(name)
+def test_keras_training_step():
+    model = load("MobileNetV2")
     plain, before, _ = trace(model, both(model))
     fast, left, contractions = trace(model, jaxconv.accelerate(both(model)))
     assert (left, contractions) == (0, before)

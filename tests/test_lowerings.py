@@ -65,13 +65,38 @@ def accepted(
     ]
 
 
-@pytest.mark.parametrize(("name", "role", "case"), accepted(CASES, np.float64))
-def test_values(name: str, role: str, case: Case, rng: np.random.Generator) -> None:
+def together(cases: Sequence[Case], dtype: Any) -> list[Any]:
+    """All accepted cases of a lowering and role at once, to be compiled as one."""
+    found: dict[tuple[str, str], list[Case]] = {}
+    for name, role, case in (entry.values for entry in accepted(cases, dtype)):
+        found.setdefault((name, role), []).append(case)
+    return [
+        pytest.param(*pair, cases, id="-".join(pair)) for pair, cases in found.items()
+    ]
+
+
+@pytest.mark.parametrize(("name", "role", "cases"), together(CASES, np.float64))
+def test_values(
+    name: str, role: str, cases: Sequence[Case], rng: np.random.Generator
+) -> None:
     """In float64, where a wrong border cannot hide behind rounding."""
-    a, b = case.operands(role, rng)
-    spec = case.spec(role, "channels_last", lowering=name)
-    out = contract(*_last(role, a, b), spec)
-    close(_first(role, out), case.expected(role, a, b), case.terms(role), np.float64)
+    operands = [case.operands(role, rng) for case in cases]
+    specs = [case.spec(role, "channels_last", lowering=name) for case in cases]
+
+    @jax.jit
+    def every(pairs: Any) -> Any:
+        each = zip(pairs, specs, strict=True)
+        return [contract(a, b, spec) for (a, b), spec in each]
+
+    results = every([_last(role, *pair) for pair in operands])
+    wrong: dict[str, AssertionError] = {}
+    for case, pair, out in zip(cases, operands, results, strict=True):
+        exact = case.expected(role, *pair)
+        try:
+            close(_first(role, np.asarray(out)), exact, case.terms(role), np.float64)
+        except AssertionError as error:
+            wrong[case.name] = error
+    assert not wrong, "\n".join(f"{name}: {e}" for name, e in wrong.items())
 
 
 @pytest.mark.parametrize(
@@ -111,9 +136,9 @@ def test_gradients_and_loops(
             close(_first(wanted, out), scaled, terms, np.float32)
 
 
-def _last(role: str, *operands: np.ndarray) -> list[jax.Array]:
+def _last(role: str, *operands: np.ndarray) -> list[np.ndarray]:
     pairs = zip(operands, OPERANDS[role], strict=True)
-    return [jnp.asarray(arrange(v, operand, "channels_last")) for v, operand in pairs]
+    return [arrange(v, operand, "channels_last") for v, operand in pairs]
 
 
 def _first(operand: str, v: jax.Array) -> np.ndarray:

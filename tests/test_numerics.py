@@ -24,6 +24,7 @@ from benchmarks import numerics
 from jaxconv._lowerings import LOWERINGS
 from oracle import Window
 
+pytestmark = pytest.mark.optimised
 ROOT = Path(__file__).parents[1]
 PAIRS = [*numerics.pairs()]
 PLANNED = [(name, role) for name, role in PAIRS if not LOWERINGS[name].by_hand]

@@ -110,6 +110,17 @@ def over(places: tuple[Place, ...]) -> pytest.MarkDecorator:
 
 
 over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
+
+
+def in_turn(places: tuple[Place, ...], first: int = 0) -> pytest.MarkDecorator:
+    """Each place in one layout, the next in the other."""
+    pairs = [
+        pytest.param(place, LAYOUTS[(n + first) % 2], id=f"{len(place.kernel)}d-{n}")
+        for n, place in enumerate(places)
+    ]
+    return pytest.mark.parametrize(("place", "layout"), pairs)
+
+
 over_modes = pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 
 
@@ -164,14 +175,12 @@ def matrix_is_the_jacobian(
     same(sparse.todense(), matrix)
 
 
-@over_layouts
-@over(PLACES)
+@in_turn(PLACES)
 def test_one_transpose(place: Place, layout: str, rng: np.random.Generator) -> None:
     one_transpose(place, layout, "zeros", rng)
 
 
-@over_layouts
-@over(PLACES)
+@in_turn(PLACES, 1)
 def test_matrix_is_the_jacobian(
     place: Place, layout: str, rng: np.random.Generator
 ) -> None:
@@ -179,8 +188,7 @@ def test_matrix_is_the_jacobian(
 
 
 @over_modes
-@over_layouts
-@over(FILLABLE)
+@in_turn(FILLABLE)
 def test_one_transpose_of_padding_modes(
     place: Place, layout: str, mode: str, rng: np.random.Generator
 ) -> None:
@@ -188,8 +196,7 @@ def test_one_transpose_of_padding_modes(
 
 
 @over_modes
-@over_layouts
-@over(FILLABLE)
+@in_turn(FILLABLE, 1)
 def test_matrix_is_the_jacobian_of_padding_modes(
     place: Place, layout: str, mode: str, rng: np.random.Generator
 ) -> None:
@@ -228,8 +235,7 @@ def test_gradient_of_lax(place: Place, layout: str, rng: np.random.Generator) ->
 
 
 @over_modes
-@over_layouts
-@over(FILLABLE)
+@in_turn(FILLABLE)
 def test_gradient_of_pad_and_lax(
     place: Place, layout: str, mode: str, rng: np.random.Generator
 ) -> None:
