@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib.resources
 import inspect
+import re
 import types
 from collections import Counter
 from pathlib import Path
@@ -151,6 +152,7 @@ def test_every_page_is_complete(name: str) -> None:
     found = [page.find(f"\n{section}") for section in wanted]
     assert -1 not in found, wanted[found.index(-1)]
     assert found == sorted(found)
+    assert not re.search(r"\bclaims?\s+\d", page), "cites a list that no reader has"
     assert (".. math::" in page[: found[0]]) != (name in WORDS_ONLY)
     arguments = page[page.find("\nArgs:") : page.find("\nReturns:")]
     for parameter in parameters(name):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,9 +17,11 @@ import jaxconv
 from benchmarks import numerics
 from jaxconv import _lowerings
 from jaxconv._lowerings import LOWERINGS
+from jaxconv._plan import onednn
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PACKAGE = Path(jaxconv.__file__).parent
 NAME, ROLE = "by_channel", "output"
 
 
@@ -81,6 +85,37 @@ def test_it_can_be_asked_for_and_explained(added: Any) -> None:
     assert f"lowering {NAME!r}: {added.LOWERING.summary}" in text
     with pytest.raises(ValueError, match=r"cannot run this: it does not take groups"):
         jaxconv.conv(x, kernel[:3, :1], groups=3, implementation=NAME)
+
+
+def test_a_call_goes_from_end_to_end_as_told(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """The functions that the page names are called one after the other."""
+    section = PAGE.split("## One call from end to end")[1].split("\n## ")[0]
+    told = re.findall(r"^    (_\S+\.py) +(\w+) ", section, re.M)
+    assert len(told) == 10
+    monkeypatch.setattr(onednn, "obstacle", lambda *_, **__: "a CPU without oneDNN")
+    jax.clear_caches()
+    x, kernel = (
+        rng.standard_normal((3, 19, 23, 22)),
+        rng.standard_normal((18, 19, 3, 3)),
+    )
+    called: list[tuple[str, str]] = []
+
+    def note(frame: types.FrameType, event: str, _: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(PACKAGE):
+            name = path.relative_to(PACKAGE).as_posix()
+            called.append((name, frame.f_code.co_name))
+
+    sys.setprofile(note)
+    try:
+        jaxconv.conv(x, kernel, stride=2)
+    finally:
+        sys.setprofile(None)
+    rest = iter(called)
+    for step in told:
+        assert step in rest, f"{step} is not called, or not after those before it"
 
 
 def test_every_file_and_field_that_is_named_exists() -> None:

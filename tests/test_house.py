@@ -127,3 +127,16 @@ def test_no_import_runs_in_a_circle() -> None:
 
     for module in graph:
         visit(module, (), ())
+
+
+def test_lowerings_refuse_nothing() -> None:
+    """Users' errors are found before; in the core only `fail` itself raises them."""
+    wrong: list[str] = []
+    for module, path in MODULES.items():
+        if room(module) not in ("_core", "_lowerings") or path.name == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = getattr(getattr(node, "func", None), "id", "")
+            if name in ("fail", "ValueError", "TypeError"):
+                wrong.append(f"{path}:{node.lineno}: {name}")
+    assert not wrong, "\n".join(wrong)

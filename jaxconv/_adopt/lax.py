@@ -85,7 +85,7 @@ def conv_general_dilated(
     Elsewhere: `jaxconv.conv` and `jaxconv.conv_transpose` have PyTorch's arguments.
     lax's sums of float16 and bfloat16 may be taken in those types; here in float32.
 
-    Source: XLA's operation semantics, Conv (convolution); claim 2.09.
+    Source: XLA's operation semantics, Conv (convolution).
     """
     options = dict(
         window_strides=window_strides,

@@ -86,8 +86,7 @@ def deform_conv(
     exactly -1 too.  An offset that is infinite or not a number contributes zero here,
     as every sample that is not within one pixel of the image does.
 
-    Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (mask); claim
-    4.07.
+    Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (mask).
     """
     given = read.arrays(x=x, offset=offset, kernel=kernel, bias=bias, mask=mask)
     shape = given.kernel.shape

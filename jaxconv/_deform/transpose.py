@@ -77,7 +77,7 @@ def deform_conv_transpose(
 
     Elsewhere: tvdcn has an operation of this name; torchvision and mmcv have none.
 
-    Source: the definition by `jax.linear_transpose`; claims 1.02 and 4.07.
+    Source: the definition by `jax.linear_transpose`.
     """
     given = read.arrays(x=x, offset=offset, kernel=kernel, bias=bias, mask=mask)
     shape = given.kernel.shape

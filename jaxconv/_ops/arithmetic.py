@@ -51,8 +51,7 @@ def conv_output_size(
 
     Elsewhere: the formula in PyTorch's `Conv2d` page; lax has no public counterpart.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6 and 15; claims 0.04,
-    1.01, 2.02, 4.01.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6 and 15.
     """
     i, k = _sizes(input_size=input_size, kernel_size=kernel_size)
     windows = Windows.read(len(k), stride, padding, dilation, "zeros", "kernel_size")
@@ -92,8 +91,7 @@ def conv_transpose_output_size(
 
     Elsewhere: the formula in PyTorch's `ConvTranspose2d` page.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims
-    0.02, 1.04 to 1.07.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14.
     """
     o, k = _sizes(input_size=input_size, kernel_size=kernel_size)
     windows = Windows.read(len(k), stride, padding, dilation, "zeros")
@@ -138,7 +136,7 @@ def receptive_field(layers: Sequence[Mapping[str, int]]) -> ReceptiveField:
     Elsewhere: tools for TensorFlow exist and are no longer kept; none for JAX.
 
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
-    networks", Distill 2019; claim 4.02 (erratum).
+    networks", Distill 2019.
     """
     if not can.is_sequence(layers):
         rule = "is not a sequence of layers"
@@ -242,7 +240,7 @@ def cost(
     Elsewhere: public counters use the output's size for transposed convolutions, or
     leave groups out; XLA's own analysis counts valid taps only.
 
-    Source: claim 0.08.
+    Source: a count over the definition's sum.
     """
     x, kernel = can.shape("x_shape", x_shape), can.shape("kernel_shape", kernel_shape)
     extra = can.ints("output_padding", output_padding, max(1, len(kernel) - 2), 0)

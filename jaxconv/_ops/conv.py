@@ -84,8 +84,7 @@ def conv(
     for a kernel that does not fit, and lets int8 wrap.  Keras' and Flax' "SAME" is
     "SAME" here; their layouts are "channels_last".
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15; claims
-    0.04, 1.01, 2.01.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15.
     """
     call = read_call(
         "output",

@@ -101,7 +101,7 @@ def conv_matrix(
 
     Elsewhere: `scipy.linalg.toeplitz` for one axis; no counterpart in PyTorch or Keras.
 
-    Source: claims 0.06, 1.03, 2.03, 2.04, 2.10, 3.03.
+    Source: the definition, y = C x, entry by entry.
     """
     kernel = can.array("kernel", kernel)
     image = can.shape("input_shape", input_shape)

@@ -63,7 +63,7 @@ def unfold(
     kernel_size, dilation, padding, stride); `jax.lax.conv_general_dilated_patches`
     multiplies by an identity kernel.
 
-    Source: claims 2.12, 1.03.
+    Source: PyTorch's `unfold`, and the definition of its matrix.
     """
     x = can.array("x", x, bools=True)
     window, arranged = _window(kernel_size), can.layout(layout)
@@ -128,7 +128,7 @@ def fold(
 
     Elsewhere: `torch.nn.functional.fold` (two dimensions).
 
-    Source: claims 2.12, 2.07.
+    Source: the definition by `jax.linear_transpose`.
     """
     u = can.array("u", u, bools=True)
     if u.dtype == np.bool_:

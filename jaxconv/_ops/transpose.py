@@ -85,8 +85,7 @@ def conv_transpose(
     not turn the kernel, takes padding as that of its own input, and has no groups and
     no output_padding; Keras' and Flax' layers follow it or swap the channels.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims 0.01,
-    0.02, 1.02, 1.08, 1.10, 2.07, 2.10, 3.01.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14.
     """
     call = read_call(
         "input",

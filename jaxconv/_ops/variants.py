@@ -60,7 +60,7 @@ def depthwise_conv(
     Elsewhere: PyTorch and Flax write ``groups=C`` / ``feature_group_count=C``; Keras'
     kernel (\*window, C, m) is ``.reshape(*window, 1, C*m)`` here.
 
-    Source: claims 0.13, 4.06.
+    Source: PyTorch's `groups` equal to the channels.
     """
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     channels = _channels(x.shape, "kernel.shape", kernel.shape, can.layout(layout))
@@ -122,7 +122,7 @@ def pointwise_conv(
 
     Elsewhere: a 1x1 convolution everywhere, or a dense layer on the channel axis.
 
-    Source: claims 0.14, 4.06.
+    Source: Lin, Chen and Yan, arXiv:1312.4400.
     """
     kernel = can.array("kernel", kernel)
     _window_of_one("kernel.shape", kernel.shape, can.layout(layout))
@@ -185,7 +185,7 @@ def separable_conv(
 
     Elsewhere: Keras' `SeparableConv`; in PyTorch two modules.
 
-    Source: Chollet, arXiv:1610.02357; claims 0.15, 4.06.
+    Source: Chollet, arXiv:1610.02357.
     """
     x = can.array("x", x)
     depthwise_kernel = can.array("depthwise_kernel", depthwise_kernel)

@@ -55,7 +55,7 @@ def channels(
 
     Elsewhere: the same rule in every framework; Flax writes `feature_group_count`.
 
-    Source: claims 0.12 to 0.14, 4.05, 4.06.
+    Source: the sums of the definition, channel by channel.
     """
     length = len(kernel) if can.is_sequence(kernel) else 1  # type: ignore[arg-type]
     window = can.ints("kernel", kernel, length, 1)

@@ -66,8 +66,7 @@ def conv(
 
     Elsewhere: the pictures of `conv_arithmetic`, for the square cases of the paper.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15; claims
-    0.06, 1.01, 2.01.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15.
     """
     given = read_operands(input, kernel)
     setting = read_setting(

@@ -58,8 +58,7 @@ def deform(
 
     Elsewhere: the offsets are those of `torchvision.ops.deform_conv2d`.
 
-    Source: Dai et al., "Deformable convolutional networks", arXiv:1703.06211; claim
-    4.07.
+    Source: Dai et al., "Deformable convolutional networks", arXiv:1703.06211.
     """
     shown = show(photo)
     window = can.ints("kernel", kernel, 2, 1)

@@ -36,7 +36,7 @@ def dilations(kernel: int | tuple[int, ...], rates: Sequence[int] = (1, 2, 3)) -
 
     Elsewhere: no counterpart.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationship 15; claim 4.04.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationship 15.
     """
     ndim = len(kernel) if can.is_sequence(kernel) else 1  # type: ignore[arg-type]
     if ndim not in (1, 2) or not can.is_sequence(rates) or not len(rates):

@@ -78,7 +78,7 @@ def matrix(
 
     Elsewhere: the values are those of `jaxconv.conv_matrix`.
 
-    Source: claims 0.06, 0.09, 1.03, 2.03, 2.10, 3.03.
+    Source: the definition, y = C x, entry by entry.
     """
     given = read_operands(input, kernel)
     padded = any(can.ints("output_padding", output_padding, len(given.kernel), 0))

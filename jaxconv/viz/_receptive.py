@@ -43,7 +43,7 @@ def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
     Elsewhere: tools for TensorFlow print sizes, and are no longer kept.
 
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
-    networks", Distill 2019; claim 4.02 (erratum).
+    networks", Distill 2019.
     """
     receptive_field(layers)  # every layer is checked before the first is drawn
     if not layers:

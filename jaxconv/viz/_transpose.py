@@ -67,8 +67,7 @@ def conv_transpose(
     Elsewhere: the animations of `conv_arithmetic` show zero insertion only, and have
     none with output_padding, dilation or groups.
 
-    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14; claims 0.01,
-    1.04 to 1.07, 2.07 to 2.09, 3.04 to 3.06.
+    Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14.
     """
     can.choice("view", view, VIEWS)
     given = read_operands(input, kernel)

@@ -79,7 +79,7 @@ def summarize(
     counts valid taps only; counters for PyTorch differ on transposed and grouped ones.
 
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
-    networks", Distill 2019; claims 0.08 and 4.02.
+    networks", Distill 2019.
     """
     can.function("fn", fn)
     args = can.specs(args)
