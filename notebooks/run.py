@@ -4,7 +4,7 @@ Cells tagged "measured" are executed too, but may print what the machine makes o
 
 python notebooks/run.py                      all; fails where a text output differs
 python notebooks/run.py 3-transpose.ipynb    some
-python notebooks/run.py --write              saves the outputs
+python notebooks/run.py --write              saves the outputs, in the translations too
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def run(path: Path, *, write: bool) -> bool:
     if write:
         _clean(notebook)
         nbformat.write(notebook, path)
+        for translation in FOLDER.glob(f"*/{path.name}"):
+            _carry_over(notebook, translation)
         print(f"{path.name}: written, {seconds:.0f} s", flush=True)
         return True
     right = _compare(before, [_text(cell) for cell in notebook.cells], path.name)
@@ -136,6 +138,15 @@ def _compare(before: list[str], after: list[str], name: str) -> bool:
         )
         print("\n".join(f"    {line}" for line in changes), flush=True)
     return right
+
+
+def _carry_over(notebook: Any, path: Path) -> None:
+    """Gives a translation the code and the outputs; what it says stays its own."""
+    translation = nbformat.read(path, as_version=4)
+    pairs = zip(notebook.cells, translation.cells, strict=True)
+    cells = [there if there.cell_type == "markdown" else here for here, there in pairs]
+    translation.cells = cells
+    nbformat.write(translation, path)
 
 
 def _clean(notebook: Any) -> None:

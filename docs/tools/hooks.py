@@ -28,6 +28,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+TRANSLATED = sorted(ROOT.glob("notebooks/zh-CN/*.ipynb"))
 INDEX = "notebooks.md"
 WIDE = ("gallery/index.md", "explorer.md")  # shown without a table of contents
 README = "<!-- README.md -->"  # where docs/index.md shows it
@@ -41,12 +42,13 @@ FENCE = re.compile(r"(?ms)^( *)```.*?^\1```")
 def on_files(files: Files, config: Any) -> Files:
     for name, page in list(PAGES.items())[1:]:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
-    for path in NOTEBOOKS:
-        uri, text = f"notebooks/{path.name}", notebook_page.markdown(path)
+    for path in (*NOTEBOOKS, *TRANSLATED):
+        uri, text = path.relative_to(ROOT).as_posix(), notebook_page.markdown(path)
         files.append(File.generated(config, uri, abs_src_path=str(path)))
         files.append(File.generated(config, _page_of(path), content=text))
     (listed,) = (v["Notebooks"] for v in config.nav if "Notebooks" in v)
-    listed += ({notebook_page.short(path): _page_of(path)} for path in NOTEBOOKS)
+    pages = [*NOTEBOOKS, *TRANSLATED]
+    listed += ({notebook_page.short(path): _page_of(path)} for path in pages)
     files.append(File.generated(config, "explore.html", content=explorer()))
     for path in sorted(_sources(files)):
         content = f"# `{path.name}`\n\n```python\n{path.read_text('utf-8')}```\n"
@@ -71,7 +73,8 @@ def _text(page: File) -> tuple[str, Path]:
     if page.src_uri == "index.md":
         return (ROOT / "README.md").read_text("utf-8"), ROOT
     path = page.abs_src_path
-    return page.content_string, Path(path).parent if path else ROOT / "notebooks"
+    folder = Path(path).parent if path else ROOT / PurePosixPath(page.src_uri).parent
+    return page.content_string, folder
 
 
 def _page_of(path: Path) -> str:
@@ -96,7 +99,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         body = readme.split("\n\n", 2)[2]  # without the title and the badges
         return markdown.replace(README, _relinked(body, uri, folder))
     if uri == INDEX:
-        return markdown.replace("<!-- notebooks -->", notebook_page.listed(NOTEBOOKS))
+        both = (notebook_page.listed(v, ROOT) for v in (NOTEBOOKS, TRANSLATED))
+        for mark, links in zip(("notebooks", "translated"), both, strict=True):
+            markdown = markdown.replace(f"<!-- {mark} -->", links)
+        return markdown
     if uri.startswith("source/"):
         return markdown
     return _relinked(markdown, uri, folder)

@@ -28,12 +28,13 @@ def short(path: Path) -> str:
     return f"{path.name.partition('-')[0]} {words}"
 
 
-def listed(paths: list[Path]) -> str:
+def listed(paths: list[Path], root: Path) -> str:
     """A list of links to their pages."""
     titles = (json.loads(path.read_text("utf-8"))["cells"][0] for path in paths)
     words = ("".join(cell["source"]).partition("\n")[0].lstrip("# ") for cell in titles)
-    links = zip(words, paths, strict=True)
-    return "\n".join(f"- [{text}](notebooks/{path.stem}.md)" for text, path in links)
+    pages = (path.relative_to(root).with_suffix(".md").as_posix() for path in paths)
+    links = zip(words, pages, strict=True)
+    return "\n".join(f"- [{text}]({page})" for text, page in links)
 
 
 def _cell(cell: dict[str, Any]) -> list[str]:
