@@ -14,6 +14,7 @@ from jaxconv._adopt.rewrite import Rules, rewrite, rewritten
 from jaxconv._adopt.state import adopted
 from jaxconv._border import arguments as can
 from jaxconv._core.contract import contract_p
+from jaxconv._core.surround import pad_p, run
 from jaxconv._deform.form import sample_p
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +24,9 @@ def _unfused(*operands: Any, jaxpr: Any, **_: Any) -> Any:
     return jaxpr_as_fun(rewrite(jaxpr, LAX))(*operands)[0]
 
 
-LAX = Rules({contract_p: contraction, sample_p: sampling, fused_p: _unfused})
+LAX = Rules(
+    {contract_p: contraction, sample_p: sampling, pad_p: run, fused_p: _unfused}
+)
 _EVALUATE = partial(rewritten, rules=LAX)
 
 

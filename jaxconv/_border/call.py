@@ -6,7 +6,6 @@ import functools
 from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 
 from jaxconv._border import arguments as can
 from jaxconv._border import hints, limits, symbolic
@@ -15,6 +14,7 @@ from jaxconv._border.implementation import admit
 from jaxconv._border.windows import Windows
 from jaxconv._core.contract import contract
 from jaxconv._core.spec import Layout, Role, Shape, Spec
+from jaxconv._core.surround import pad, unpad
 from jaxconv._plan.names import lowerings
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # numpy's
@@ -47,13 +47,19 @@ class Setup(NamedTuple):
         """x with what padding_mode puts around it; nothing to do for zeros."""
         if not self.pads:
             return x
-        return jnp.pad(x, self.widths(x.ndim), mode=MODES[self.mode])
+        return pad(x, MODES[self.mode], self.widths(x.ndim))
 
-    def widths(self, rank: int) -> list[tuple[int, int]]:
+    def unpad(self, y: jax.Array) -> jax.Array:
+        """The transpose of `pad`: adds what was read in the padding to its source."""
+        if not self.pads:
+            return y
+        return unpad(y, MODES[self.mode], self.widths(y.ndim))
+
+    def widths(self, rank: int) -> Pairs:
         around = [(0, 0)] * rank
         lead = self.spec.lead
         around[lead : lead + self.spec.ndim] = self.pads
-        return around
+        return tuple(around)
 
 
 class Call(NamedTuple):

@@ -6,10 +6,13 @@ Whatever walks a jaxpr asks here, so that all see the same convolutions.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+from jaxconv._core.surround import pad_p, run
 
 _REASONS = {
     "it combines two numbers": """
@@ -77,6 +80,9 @@ def called(eqn: JaxprEqn, operands: list[Any]) -> tuple[Any, list[Any]] | None:
         return None
     if name == "custom_linear_solve":
         return _solve(eqn, operands)
+    if eqn.primitive is pad_p:
+        fun = partial(run, padding=eqn.params["padding"])
+        return jax.make_jaxpr(fun)(eqn.invars[0].aval), operands
     found = [expanded(eqn)] if name == OBJECT else list(inner(eqn.params))
     if len(found) != 1 or not _fits(eqn, found[0]):
         return None

@@ -33,7 +33,7 @@ def result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
         if axis not in {spec.axis(first, letter) for letter in LETTERS[first]}
     ]
     parts = spec.arrange(spec.role, letters, space)
-    return _possible(mesh, parts, spec.result_shape(a.shape, b.shape))
+    return possible(mesh, parts, spec.result_shape(a.shape, b.shape))
 
 
 def mapped_sharding(
@@ -57,10 +57,11 @@ def mapped_sharding(
     first, second = inner
     rest = result_sharding(first, second, spec)
     shape = spec.result_shape(*(v.shape for v in inner))
-    return _possible(rest.mesh, (mapped, *rest.spec), (size, *shape))
+    return possible(rest.mesh, (mapped, *rest.spec), (size, *shape))
 
 
-def _possible(mesh: Any, parts: Sequence[Any], shape: Shape) -> NamedSharding:
+def possible(mesh: Any, parts: Sequence[Any], shape: Shape) -> NamedSharding:
+    """The sharding with these parts, but for those that a shape or the mesh forbids."""
     used: set[Any] = set()
     kept: list[Any] = []
     for part, size in zip(parts, shape, strict=True):

@@ -1,6 +1,6 @@
 """Taylor series through jaxconv's primitives, for `jax.experimental.jet`.
 
-Both are bilinear, so the coefficients of a result are the sums of Leibniz' rule,
+Contractions and sampling are bilinear, so a result's coefficients are Leibniz' sums,
 
     y[k] = sum over j of  a[j] b[k-j],
 
@@ -10,7 +10,7 @@ where coefficients are divided by the factorials, as jet has them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,9 +33,28 @@ def series(
     return result, higher
 
 
+def linear(
+    primitive: Any, primals: Sequence[Any], terms: Sequence[Any], **params: Any
+) -> tuple[Any, list[Any]]:
+    """A primitive that is linear in its one operand: of each coefficient the same."""
+    (x,), (higher,) = primals, terms
+    result, *others = (primitive.bind(v, **params) for v in (x, *higher))
+    return result, others
+
+
 def register(primitive: Any) -> None:
-    """Tells `jax.experimental.jet`, in the versions of JAX that have it."""
+    """Tells `jax.experimental.jet` of a bilinear primitive."""
+    _tell(primitive, series)
+
+
+def register_linear(primitive: Any) -> None:
+    """The same of a linear one."""
+    _tell(primitive, linear)
+
+
+def _tell(primitive: Any, rule: Callable[..., Any]) -> None:
+    """In the versions of JAX that have jet."""
     with contextlib.suppress(ImportError):
         from jax.experimental.jet import jet_rules
 
-        jet_rules[primitive] = partial(series, primitive)
+        jet_rules[primitive] = partial(rule, primitive)

@@ -8,9 +8,8 @@ import jax
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxconv._border.arguments import IntLike, PaddingLike
-from jaxconv._border.call import Setup, read_call
+from jaxconv._border.call import read_call
 from jaxconv._border.hints import explained
-from jaxconv._core.primitive import like
 
 
 @explained
@@ -105,13 +104,4 @@ def conv_transpose(
         output_size=output_size,
     )
     with jax.named_scope("jaxconv.conv_transpose"):
-        return call.finish(_unpad(call.contract(call.image), call.setup))
-
-
-def _unpad(z: jax.Array, setup: Setup) -> jax.Array:
-    """The transpose of `Setup.pad`: adds what was read in the padding to its source."""
-    if not setup.pads:
-        return z
-    widths = setup.widths(z.ndim)
-    shape = [size - lo - hi for size, (lo, hi) in zip(z.shape, widths, strict=True)]
-    return jax.linear_transpose(setup.pad, like(shape, z))(z)[0]
+        return call.finish(call.setup.unpad(call.contract(call.image)))
