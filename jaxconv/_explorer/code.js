@@ -153,14 +153,72 @@ function flaxCode(given) {
     : transposedPadding(setting);
   const window = tupleText(setting.kernel);
   return [
-    "import jax.numpy as jnp", "from flax import linen as nn", "",
+    "import jax.numpy as jnp", "from flax import nnx", "",
     ...operands(setting, "jnp", true), ...line,
-    `layer = nn.${conv ? "Conv" : "ConvTranspose"}(`,
-    `    1, ${window}, strides=${tupleText(setting.stride)}, padding=[${pads}],`,
+    `layer = nnx.${conv ? "Conv" : "ConvTranspose"}(`,
+    `    1, 1, ${window}, strides=${tupleText(setting.stride)}, padding=[${pads}],`,
     `    kernel_dilation=${tupleText(setting.dilation)}, use_bias=False,`,
-    ...(conv ? [] : ["    transpose_kernel=True,"]),
-    ")", 'y = layer.apply({"params": {"kernel": kernel}}, x)',
+    `    ${conv ? "" : "transpose_kernel=True, "}rngs=nnx.Rngs(0),`,
+    ")", "layer.kernel[...] = kernel", "y = layer(x)",
     ...(slices ? [`y = y[:, ${slices}]`] : []), ending(given, true),
+  ];
+}
+
+/** Whether so much padding leaves a transposed convolution's input no border. */
+function borderless(setting) {
+  const least = (p, a) => span(setting.kernel[a], setting.dilation[a]) - 1;
+  return setting.padding.some((p, a) => p > 0 && p >= least(p, a));
+}
+
+function equinoxCode(given) {
+  const { line, setting } = paddedBefore(given);
+  const conv = setting.op === "conv";
+  const extra = setting.output_padding;
+  if (!conv && borderless(setting)) {
+    return ["# Equinox pads the stretched input, which this padding leaves no border."];
+  }
+  if (!conv && extra.some((n, a) => n >= setting.stride[a])) {
+    return ["# Equinox takes an output_padding below the stride only."];
+  }
+  const axes = tupleText(setting.kernel.map((_, a) => a + 2));
+  const weight = conv ? "kernel" : `jnp.flip(kernel, ${axes})`;
+  return [
+    "import equinox as eqx", "import jax", "import jax.numpy as jnp", "",
+    ...operands(setting, "jnp"), ...line,
+    `layer = eqx.nn.${conv ? "Conv" : "ConvTranspose"}(`,
+    `    ${setting.dims}, 1, 1, ${tupleText(setting.kernel)}, ` +
+    `stride=${tupleText(setting.stride)}, padding=[${pairs(setting.padding)}],`,
+    `    dilation=${tupleText(setting.dilation)}, use_bias=False,`,
+    ...(conv ? [] : [`    output_padding=${tupleText(extra)},`]),
+    "    key=jax.random.key(0),", ")",
+    `weight = ${weight}`,
+    "layer = eqx.tree_at(lambda layer: layer.weight, layer, weight)",
+    "y = jax.vmap(layer)(x)", ending(given),
+  ];
+}
+
+function haikuCode(given) {
+  const { line, setting } = paddedBefore(given, true);
+  const conv = setting.op === "conv";
+  if (!conv && setting.dilation.some((d) => d > 1)) {
+    return ["# Haiku has no dilation in ConvNDTranspose."];
+  }
+  if (!conv && borderless(setting)) {
+    return ["# Haiku pads the stretched input, which this padding leaves no border."];
+  }
+  const pads = conv ? pairs(setting.padding) : transposedPadding(setting).pads;
+  const turned = `kernel = jnp.flip(kernel, ${tupleText(setting.kernel.map((_, a) => a))})`;
+  const rate = conv ? `rate=${tupleText(setting.dilation)}, ` : "";
+  return [
+    "import haiku as hk", "import jax.numpy as jnp", "",
+    ...operands(setting, "jnp", true), ...line, ...(conv ? [] : [turned]), "", "",
+    "def forward(x):",
+    `    return hk.ConvND${conv ? "" : "Transpose"}(`,
+    `        ${setting.dims}, 1, ${tupleText(setting.kernel)}, ` +
+    `stride=${tupleText(setting.stride)}, padding=[${pads}],`,
+    `        ${rate}with_bias=False, name="layer",`, "    )(x)", "", "",
+    "model = hk.without_apply_rng(hk.transform(forward))",
+    'y = model.apply({"layer": {"w": kernel}}, x)', ending(given, true),
   ];
 }
 
@@ -201,11 +259,12 @@ function strides(values) {
   return values.length === 1 ? String(values[0]) : tupleText(values);
 }
 
-/** The same call in five libraries, by name. */
+/** The same call in seven libraries, by name. */
 function codes(setting) {
   const lines = {
     jaxconv: jaxconvCode(setting), PyTorch: torchCode(setting),
     lax: laxCode(setting), Flax: flaxCode(setting), Keras: kerasCode(setting),
+    Equinox: equinoxCode(setting), Haiku: haikuCode(setting),
   };
   return Object.fromEntries(
     Object.entries(lines).map(([name, text]) => [name, text.join("\n")]),
