@@ -185,10 +185,10 @@ def test_direct_holds_for_gradients_and_vmap(rng: Rng) -> None:
 
 @jaxconv.onednn("forbid")
 def test_explain_tells_what_spreads() -> None:
-    shapes = [jax.ShapeDtypeStruct(v, "float32") for v in ((2, 36, 9), (27, 12, 4))]
+    shapes = [jax.ShapeDtypeStruct(v, "float32") for v in ((2, 9, 108), (4, 12, 81))]
 
     def explained(name: str | None, platform: str = "cpu") -> str:
-        options = {"groups": 3, "implementation": name}
+        options = {"groups": 9, "implementation": name, "layout": "channels_last"}
         return jaxconv.explain(jaxconv.conv, *shapes, platform=platform, **options)
 
     said = (

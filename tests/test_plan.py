@@ -106,11 +106,22 @@ PLANNED = {
     ),
     "groups in no small block": Planned(
         *(conv, (9, 133, 18, 17), (152, 7, 3, 2), {"groups": 19}),
-        ("narrow", "narrow", "fft"),
+        ("narrow", "narrow", "separate"),
+    ),
+    "many groups, channels last": Planned(
+        *(conv, (2, 9, 8, 216), (3, 2, 12, 162)),
+        *({"groups": 18, "layout": "channels_last"}, ("grouped",) * 3),
+    ),
+    "groups of lines": Planned(
+        *(conv, (2, 16, 190), (64, 4, 41), {"groups": 4, "stride": 4}),
+        ("separate", "separate", "rows"),
+    ),
+    "groups of lines under long kernels": Planned(
+        *(conv, (1, 36, 150), (34, 18, 128), {"groups": 2}), ("xla", "xla", "fft")
     ),
     "groups with a stride": Planned(
         *(conv, (2, 32, 9, 8), (30, 16, 3, 2), {"groups": 2, "stride": 2}),
-        ("separate", "polyphase", "grouped"),
+        ("separate", "polyphase", "separate"),
     ),
     "points": Planned(conv, (2, 16, 6, 5), (24, 16, 1, 1), {}, ("product",) * 3),
     "patches": Planned(
@@ -142,7 +153,7 @@ PLANNED = {
     ),
     "grouped": Planned(
         *(conv, (2, 70, 9, 8), (66, 35, 3, 2), {"groups": 2}),
-        ("separate", "separate", "grouped"),
+        ("separate",) * 3,
     ),
     "few channels in a group": Planned(
         conv, (2, 12, 9, 18), (6, 4, 3, 2), {"groups": 3}, ("narrow",) * 3
@@ -229,7 +240,7 @@ def test_the_expected_lowerings_are_planned_and_run(planned: Planned) -> None:
         choice = _plan.choose(planned.role(role), Place("cpu"))
         assert choice.lowering.name == expected
         assert f"{role}.{expected}" in wanted[role]
-        assert (expected == "xla") == (choice.reason.startswith("no rule applies"))
+        assert expected == "xla" or not choice.reason.startswith("no rule applies")
     value = jax.jit(planned.run).lower(*planned.shapes)
     assert scopes(value.as_text(debug_info=True)) == wanted[forward]
     step = jax.jit(planned.step).lower(*planned.shapes)
@@ -301,7 +312,7 @@ def is_narrow(case: _spec.Case, text: str) -> None:
 
 
 def is_grouped(case: _spec.Case, text: str) -> None:
-    assert convolutions(text)
+    assert convolutions(text) or innermost(case) != "xla"
     assert "group_count" not in text
 
 
@@ -335,7 +346,7 @@ def is_rows(case: _spec.Case, text: str) -> None:
     if innermost(case) != "xla":
         assert not convolutions(text)
         return
-    ((height, width),) = windows(text)
+    ((height, width),) = set(windows(text))  # one, or one for each group
     g = case.geometry
     assert (height, width) == (1, *(g.output if case.role == "kernel" else g.kernel))
 

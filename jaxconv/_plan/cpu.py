@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from jaxconv._core.spec import Case
 from jaxconv._plan import cpu_cases as cases
+from jaxconv._plan import cpu_groups as groups
 from jaxconv._plan.rule import Rule
 
 
@@ -45,7 +46,7 @@ CPU: tuple[Rule, ...] = (
     ),
     _rule(
         "onednn",
-        cases.points_of_groups,
+        groups.points_of_groups,
         "A product of each group needs the groups first: 1x1, 8 groups of 48 at 14x14, "
         "channels last, takes 2.6 and 2.3 ms by 'product' and 0.9 and 0.9 this way",
     ),
@@ -65,14 +66,14 @@ CPU: tuple[Rule, ...] = (
     ),
     _rule(
         "polyphase",
-        cases.grouped_phases,
+        groups.grouped_phases,
         "XLA multiplies the zeros that the stride puts between elements: the input's "
         "gradient of 7 groups of 24 at 56x56, stride 2, takes 11 ms by 'grouped' and "
         "5.8 this way, of 32 groups of 16 at 28x28 4.9 and 3.9",
     ),
     _rule(
         "narrow",
-        cases.very_narrow_groups,
+        groups.very_narrow_groups,
         "XLA is slow on groups of few channels: 8 groups of 8, 1024 long, take 10.7, "
         "10.5 and 21 ms by 'grouped' and 1.4, 1.4 and 2.6 this way; 32 groups of 4 at "
         "56x56 14, 15 and 28 ms and 2.8, 2.6 and 8.6",
@@ -93,7 +94,7 @@ CPU: tuple[Rule, ...] = (
     ),
     _rule(
         "separate",
-        cases.long_groups,
+        groups.long_groups,
         "Of lines under long kernels oneDNN is quicker with each group alone: a kernel "
         "of 128, 16 groups of 48, 100 long, takes 12.2 and 17.2 ms all at once and 7.4 "
         "and 9.5 this way",
@@ -101,7 +102,7 @@ CPU: tuple[Rule, ...] = (
     ),
     _rule(
         "xla",
-        cases.long_groups,
+        groups.long_groups,
         "XLA is slow on dense lines under long kernels, and less so on grouped ones: a "
         "kernel of 128, 16 groups of 48, 100 long, takes 166 and 165 ms by 'grouped' "
         "and 11.5 and 19 this way",
@@ -150,35 +151,56 @@ CPU: tuple[Rule, ...] = (
     ),
     _rule(
         "separate",
-        cases.wide_groups,
+        groups.wide_groups,
         "Groups of 16 channels and more are worth a convolution of their own: 7 groups "
         "of 24 at 56x56, stride 2, take 11 ms by 'grouped', 7.3 by 'narrow' and 2 this "
         "way, 32 of 16 at 28x28, stride 2, 2.2 and 1.6",
     ),
     _rule(
         "narrow",
-        cases.narrow_groups,
+        groups.narrow_groups,
         "Blocks of merged groups waste most of their work where these are narrow: 4 "
         "groups of 16 at 28x28 take 2 ms by 'grouped' and 1.6 this way, 7 of 24 at "
         "56x56 11.2 and 7.4",
     ),
     _rule(
         "fft",
-        cases.awkward_groups,
+        groups.awkward_groups,
         "These groups are held evenly by a wide block only, most of it zeros: the "
-        "kernel's gradient of 19 groups of 8 at 28x28 takes 21.5 ms by 'grouped' and "
-        "5.8 this way, of 46 of 8 at 14x14 12.6 and 4.4",
+        "input's gradient of 46 groups of 8 at 14x14 takes 10.1 ms by 'grouped' and "
+        "5.3 this way",
+    ),
+    _rule(
+        "fft",
+        groups.long_gradients,
+        "XLA has no quick code for lines under long kernels: the kernel's gradient of "
+        "one of 128, 16 groups of 48, 100 long, takes 164 ms by 'separate' and 36 this "
+        "way",
+    ),
+    _rule(
+        "rows",
+        groups.gradients_of_lines,
+        "Images of height 1 are quicker than lines: the kernel's gradient of a kernel "
+        "of 41, stride 4, 4 groups of 4 to 16 channels, 4096 long, takes 2.5 ms by "
+        "'grouped' and 0.75 this way, of 3, 8 groups of 32, 800 long, 2 and 1.6",
+    ),
+    _rule(
+        "separate",
+        groups.gradients_of_groups,
+        "Of a block's gradient most is thrown away: the kernel's gradient of 7 groups "
+        "of 24 at 56x56, stride 2, takes 13.6 ms by 'grouped' and 5.2 this way, of 19 "
+        "of 8 at 28x28 21.5 and 3.9",
     ),
     _rule(
         "grouped",
-        cases.groups,
+        groups.any_groups,
         "XLA is slow on groups, and fast on the dense convolution of several of them: "
         "32 groups of 32 at 7x7 took 15, 14 and 1560 ms and take 3.4, 2.9 and 4; 2 of "
         "48 at 27x27 53, 126 and 223, now 13, 24 and 45",
     ),
     _rule(
         "separate",
-        cases.groups,
+        groups.any_groups,
         "NaN and infinity have to stay in their own group: 32 groups of 4 took 382 ms "
         "all at once and take 179 one after another; 2 of 48 took 274, now 71",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from jaxconv._core.spec import Case
-from jaxconv._lowerings.cpu import chunks, grouped
+from jaxconv._lowerings.cpu import chunks
 from jaxconv._lowerings.general import fft
 
 
@@ -29,31 +29,12 @@ def long_filters(case: Case) -> bool:
     return line and g.ndim == 1 and max(g.stride) == 1 and g.taps > 49
 
 
-def awkward_groups(case: Case) -> bool:
-    """Gradients of narrow groups that only a wide block of them holds evenly.
-
-    Seven, nineteen or twenty-three groups of eight make a block of 56, 152 or 184.
-    """
-    return (
-        case.role != "output"
-        and case.groups > 1
-        and max(case.sizes.c, case.sizes.o) <= 8
-        and block(case) >= 128
-    )
-
-
 def small_images(case: Case) -> bool:
     """A depthwise kernel as large as the image, for its gradient."""
     g = case.geometry
     small = g.positions <= 64 and g.taps >= 25 and g.ndim == 2
     first = case.spec.layout == "channels_first"
     return case.role == "kernel" and depthwise(case) and small and first
-
-
-def block(case: Case) -> int:
-    """Channels of a block of groups that are merged into a dense convolution."""
-    _, c, o = case.sizes
-    return grouped.merge(case.groups, c, o) * max(c, o)
 
 
 def depthwise(case: Case) -> bool:
@@ -73,13 +54,6 @@ def depthwise_first(case: Case) -> bool:
     return max(g.stride) > 1 and g.taps <= 16 and g.output[-1] >= 14
 
 
-def very_narrow_groups(case: Case) -> bool:
-    """Groups of at most 8, where oneDNN is not quicker with all the reordering."""
-    reordered = case.spec.layout == "channels_first" and case.geometry.ndim < 3
-    few = max(case.sizes.c, case.sizes.o) <= 8 and (reordered or case.role == "kernel")
-    return narrow_groups(case) and (few or case.spec.mapped)
-
-
 def one_channel_first(case: Case) -> bool:
     return one_channel(case) and case.spec.layout == "channels_first"
 
@@ -90,10 +64,13 @@ def one_channel(case: Case) -> bool:
 
 
 def onednn_output(case: Case) -> bool:
-    """What no rule above takes, but for strided lines of many channels, and few out."""
-    g, few = case.geometry, case.groups == 1 and case.sizes.o <= 3
-    deep_line = g.ndim == 1 and max(g.stride) > 1 and min(case.sizes[1:]) >= 256
-    return case.role == "output" and not deep_line and not few
+    """What no rule above takes, but for few channels out, and for most lines.
+
+    XLA is as quick on dense lines, unless the kernel is long.
+    """
+    line = case.geometry.ndim == 1 and case.geometry.taps < 128
+    few = case.sizes.o <= 3
+    return case.role == "output" and not (case.groups == 1 and (line or few))
 
 
 def onednn_input(case: Case) -> bool:
@@ -103,48 +80,8 @@ def onednn_input(case: Case) -> bool:
         return False
     if max(g.stride) > 1:
         return g.ndim > 1 and c * (case.groups if last else 1) >= 32
-    return c >= (16 if g.ndim < 3 else 8) or last
-
-
-def points_of_groups(case: Case) -> bool:
-    """Groups of points, channels last: products would need them in another order."""
-    last, points = case.spec.layout == "channels_last", case.geometry.taps == 1
-    return case.groups > 2 and last and points and case.role != "kernel"
-
-
-def wide_groups(case: Case) -> bool:
-    """Groups that are worth a convolution of their own, or only a few."""
-    _, c, o = case.sizes
-    few = max(c, o) >= 8 and case.groups <= 8 and not narrow_groups(case)
-    wide = (min(c, o) >= 16 or few) and not case.spec.mapped
-    return case.groups > 1 and case.role != "kernel" and wide
-
-
-def long_groups(case: Case) -> bool:
-    """Groups of lines under long kernels: XLA has no quick code for the dense ones."""
-    g, long = case.geometry, case.geometry.taps >= 128
-    return case.groups > 1 and g.ndim == 1 and long and case.role != "kernel"
-
-
-def narrow_groups(case: Case) -> bool:
-    """Few channels in a group, and more of them in the block that would be merged.
-
-    Where channels come last XLA reads across the layout, which it does well in a sum of
-    few products only.
-    """
-    g, (_, c, o) = case.geometry, case.sizes
-    first, most = case.spec.layout == "channels_first", max(c, o)
-    if case.groups == 1 or case.depthwise:
-        return False
-    if case.role == "kernel":
-        few = 8 if g.ndim == 1 or not first else 4 if max(g.stride) == 1 else 2
-        return most <= few and g.output[-1] >= 14 and g.taps <= 16
-    if first:
-        wide = 2 if max(g.stride) == 1 else 4
-        short = case.role == "output" and c * g.taps <= 32
-        return block(case) >= wide * most or short
-    few = most <= 8 if case.role == "output" else most <= 2 and g.ndim <= 2
-    return few and g.taps * c <= 100
+    wide = c * (case.groups if last else 1) >= (16 if g.ndim < 3 else 8)
+    return wide or (last and case.sizes.o <= 2)
 
 
 def worth_a_product(case: Case) -> bool:
@@ -246,18 +183,6 @@ def full_phases(case: Case) -> bool:
     return strided_input(case) and (g.ndim != 2 or full or nearly)
 
 
-def grouped_phases(case: Case) -> bool:
-    """Strided input gradients of groups that are too many for one block."""
-    g, groups = case.geometry, case.groups
-    return (
-        case.role == "input"
-        and 1 < groups <= 32
-        and g.ndim == 2
-        and max(g.stride) == 2
-        and case.sizes.c >= 16
-    )
-
-
 def deep_bfloat16(case: Case) -> bool:
     wide = min(case.sizes.c, case.sizes.o) >= 128
     return case.dtype.name == "bfloat16" and wide
@@ -276,6 +201,7 @@ def strided_gradient(case: Case) -> bool:
     size = case.bytes("input") + case.bytes("output")
     strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
     few = g.taps <= {1: 4, 2: 9}.get(g.ndim, 27) and min(c, o) >= 32
+    few = few and (g.ndim > 1 or max(c, o) <= 256)
     return strided and few and size <= 24e6
 
 
@@ -306,7 +232,3 @@ def past_the_cache(case: Case) -> bool:
 
 def volume(case: Case) -> bool:
     return case.geometry.ndim >= 3
-
-
-def groups(case: Case) -> bool:
-    return case.groups > 1

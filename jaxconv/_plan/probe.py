@@ -210,8 +210,11 @@ def by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
             y[part[1]] += np.einsum("n...gc,cgo->n...go", x[part[0]], w[tap])
         elif spec.role == "input":
             x[part[0]] += np.einsum("n...go,cgo->n...gc", y[part[1]], w[tap])
-        else:
-            w[tap] += np.einsum("n...gc,n...go->cgo", x[part[0]], y[part[1]])
+        else:  # an einsum adds up no axes that "..." stands for
+            rows = (
+                v.reshape(-1, groups, v.shape[-1]) for v in (x[part[0]], y[part[1]])
+            )
+            w[tap] += np.einsum("pgc,pgo->cgo", *rows)
     return out
 
 
