@@ -309,7 +309,7 @@ def test_between_equals_rhs_is_the_kernel(rng: np.random.Generator) -> None:
 
 def test_a_turned_kernel_is_not_turned_twice(rng: np.random.Generator) -> None:
     """lax's window of a dilated lhs is the kernel turned around, and so is xla's."""
-    y, kernel = rng.normal(size=(2, 20, 4, 5)), rng.normal(size=(21, 20, 3, 3))
+    y, kernel = rng.normal(size=(2, 70, 4, 5)), rng.normal(size=(21, 70, 3, 3))
 
     def fn(y: Any, kernel: Any) -> Any:
         pads = ((1, 1), (0, 0))

@@ -150,8 +150,11 @@ def runs_at(lowering: Lowering, case: Case, place: Place) -> bool:
 
 
 def symbolic(case: Case) -> bool:
-    """Whether the batch size is not known yet, as in `jax.export`."""
-    return type(case.sizes.n) is not int
+    """Whether a size is not known yet, as in `jax.export`.
+
+    That is the batch, or channels where lax makes a batch of them.
+    """
+    return not all(type(size) is int for size in case.sizes)
 
 
 def takes(lowering: Lowering, case: Case) -> bool:
