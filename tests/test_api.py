@@ -32,6 +32,7 @@ over_functions = pytest.mark.parametrize("name", OURS)
 ORDER = (
     "platform",
     "repeats",
+    "fuse",
     "method",
     "mask",
     "sparse",
