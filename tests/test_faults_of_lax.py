@@ -135,7 +135,7 @@ def orders_in_a_loop(fun: Any, a: Any, b: Any) -> set[str]:
 def test_order_in_loops(role: str, rng: np.random.Generator) -> None:
     """In another order than N...C they are naive loops: jax-ml/jax issue 12868."""
     window = Window((9, 8), (3, 4), (4, 3), (2, 2), (1, 1), (1, 1))
-    case = Case("loop", window, 2, 1, 18, 5)
+    case = Case("loop", window, 2, 1, 18, 25)
     spec = case.spec(role, dtype=np.float32)
     a, b = map(jnp.asarray, case.operands(role, rng, np.float32))
     assert orders_in_a_loop(lambda a, b: contract(a, b, spec), a, b) == {FAST}
