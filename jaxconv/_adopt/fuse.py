@@ -38,17 +38,17 @@ def fuse(jaxpr: Any) -> Any:
 
 
 def _fused(jaxpr: Any) -> Any | None:
-    if isinstance(jaxpr, ClosedJaxpr):
-        inner = fuse(jaxpr.jaxpr)
-        return None if inner is jaxpr.jaxpr else jaxpr.replace(jaxpr=inner)
-    eqns = list(jaxpr.eqns)
+    plain = jaxpr if isinstance(jaxpr, Jaxpr) else jaxpr.jaxpr  # newer jax has one type
+    eqns = list(plain.eqns)
     if any(_convolves(eqn) for eqn in eqns):
-        eqns = inlined(eqns, jaxpr.outvars)
+        eqns = inlined(eqns, plain.outvars)
     eqns = [_inside(eqn) for eqn in eqns]
     if any(channel_axis(eqn) is not None for eqn in eqns):
-        eqns = _in_order(eqns, jaxpr.outvars)
-    same = len(eqns) == len(jaxpr.eqns) and all(map(_is, eqns, jaxpr.eqns))
-    return None if same else jaxpr.replace(eqns=eqns)
+        eqns = _in_order(eqns, plain.outvars)
+    if len(eqns) == len(plain.eqns) and all(map(_is, eqns, plain.eqns)):
+        return None
+    new = plain.replace(eqns=eqns)
+    return new if plain is jaxpr else jaxpr.replace(jaxpr=new)
 
 
 def _is(a: Any, b: Any) -> bool:
