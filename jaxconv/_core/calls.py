@@ -1,6 +1,6 @@
-"""The jaxprs inside an equation: which of them run, on what, and how often.
+"""The jaxprs inside an equation: which of them run, on what operands, how often.
 
-Whatever walks a jaxpr asks here, so that all see the same convolutions.
+Everything that walks a jaxpr uses this module, so that all find the same convolutions.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _REASONS = {
     """,
     "it stands only inside JAX's own linearization": "custom_lin",
 }
-# What holds jaxprs in which nothing is to be looked for, and why.
+# Primitives with jaxprs that contain no convolution to look for, and why.
 LEFT = {name: why for why, names in _REASONS.items() for name in names.split()}
 OBJECT = "call_hi_primitive"
-# What runs its jaxprs on something else than its operands, or several of them.
+# Primitives that run their jaxprs on other arrays than their operands, or run several.
 CONTROL = frozenset("cond scan while shard_map run_state".split())
 
 
@@ -45,7 +45,7 @@ def inner(params: Any) -> Iterator[Any]:
 
 
 def expanded(eqn: JaxprEqn) -> Any:
-    """The jaxpr of an operation that is an object with methods, as `custom_root` is."""
+    """The jaxpr of a primitive whose parameter is an object, such as `custom_root`."""
     operation = eqn.params["_prim"]
 
     def flat(*operands: Any) -> list[Any]:
@@ -56,9 +56,9 @@ def expanded(eqn: JaxprEqn) -> Any:
 
 
 def inside(eqn: JaxprEqn) -> Iterator[tuple[Any, int]]:
-    """The jaxprs that run as parts of an equation, and how often each does.
+    """The jaxprs that run as parts of an equation, and how often each runs.
 
-    A loop of unknown length counts once, and so does each branch of a condition.
+    A loop of unknown length counts once, and so does each branch of a `cond`.
     """
     if eqn.primitive.name in LEFT:
         return
@@ -74,7 +74,7 @@ def inside(eqn: JaxprEqn) -> Iterator[tuple[Any, int]]:
 
 
 def called(eqn: JaxprEqn, operands: list[Any]) -> tuple[Any, list[Any]] | None:
-    """The jaxpr that computes an equation, and its arguments, if it is a plain call."""
+    """The jaxpr that computes an equation, and its arguments; None if not a call."""
     name = eqn.primitive.name
     if name in LEFT or name in CONTROL:
         return None
@@ -90,7 +90,7 @@ def called(eqn: JaxprEqn, operands: list[Any]) -> tuple[Any, list[Any]] | None:
 
 
 def _fits(eqn: JaxprEqn, jaxpr: Any) -> bool:
-    """Whether a jaxpr takes and returns arrays of an equation's shapes."""
+    """Whether a jaxpr's arguments and results have the shapes of an equation's."""
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     pairs = ((jaxpr.invars, eqn.invars), (jaxpr.outvars, eqn.outvars))
     shapes = [[_shape(v) for v in side] for pair in pairs for side in pair]
@@ -102,7 +102,7 @@ def _shape(var: Any) -> Any:
 
 
 def _solve(eqn: JaxprEqn, operands: list[Any]) -> tuple[Any, list[Any]]:
-    """The solution's jaxpr; its constants stand behind those of the linear maps."""
+    """The jaxpr that solves; its constants follow those of the two linear maps."""
     lengths = eqn.params["const_lengths"]
     start = lengths.matvec + lengths.vecmat
     right = operands[sum(lengths) :]

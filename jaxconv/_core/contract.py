@@ -4,10 +4,20 @@ Forget groups and space for a moment.  Then T(x, w, y) = sum x[n,c] w[o,c] y[n,o
 
     output  y = x wᵀ      input  x = y w      kernel  w = yᵀ x
 
-are three matrix products.  Each is bilinear; its transpose with respect to either
-operand leaves that operand open instead, and so is another of the three.  The same
-is true with groups and space put back.  No rule below has a padding, a flip or a
-stride.
+are three matrix products.  A role takes two of x, w and y, and computes the gradient of
+T with respect to the third.  If one operand is fixed, the role is a linear map of the
+other operand.  The transpose of that map takes a cotangent of the result, which has the
+shape of the third array, to a cotangent of the other operand.  That is the gradient of
+T with respect to the other operand, so it is another role:
+
+    role        d/d first operand      d/d second operand
+    output      input  (y, w -> x)     kernel (x, y -> w)
+    input       output (x, w -> y)     kernel (x, y -> w)
+    kernel      input  (y, w -> x)     output (x, w -> y)
+
+Groups and space only add letters to the sum, so the table stays true with them.  That
+is why no rule below contains a padding, a flip or a stride, and why gradients of every
+order are contractions with the same geometry.
 """
 
 from __future__ import annotations
@@ -31,7 +41,7 @@ contract_p = Primitive("jaxconv_contract")
 
 
 def contract(a: Any, b: Any, spec: Spec) -> jax.Array:
-    """Contracts two operands of T; ``spec.operands`` says which they are."""
+    """Computes the role ``spec.role`` from its two operands, ``spec.operands``."""
     return contract_p.bind(*vary_alike(a, b), spec=spec)
 
 
@@ -53,7 +63,11 @@ contract_p.def_impl(jax.jit(contract_p.bind, static_argnames="spec"))
 
 
 def _transpose(position: int, cotangent: Any, *operands: Any, spec: Spec) -> Any:
-    """Leaves operand ``position`` open instead of the result, which is now known."""
+    """The cotangent of operand ``position``, from the result's cotangent.
+
+    The result's cotangent has the shape of the result, so it takes the result's place
+    in T; the role becomes the operand that is differentiated.
+    """
     wanted, other = spec.operands[position], spec.operands[1 - position]
     known = {spec.role: cotangent, other: operands[1 - position]}
     aval = operands[position].aval
@@ -75,16 +89,19 @@ ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
 
 
 def _batch(args: Sequence[Any], dims: Sequence[Any], *, spec: Spec) -> Any:
-    """A mapped axis joins an axis that the operands have already.
+    """Merges the mapped axis into an axis that the operands already have.
 
-    Mapped in both operands it multiplies the groups.  Mapped in one it joins the letter
-    that this operand shares with the result: n, c or o.  So the result is the same
-    primitive again, and a gradient of a vmap has the same lowerings as any other.
+    If both operands are mapped, the axis multiplies the groups, because example b of
+    one operand meets only example b of the other.  If one operand is mapped, the axis
+    is merged into the letter that this operand shares with the result and the other
+    operand lacks: n, c or o.  The sum does not run over that letter, so the examples
+    stay separate.  Either way the result is this primitive again, and a vmapped
+    gradient can use every lowering.
     """
     size = next(v.shape[d] for v, d in zip(args, dims, strict=True) if d is not None)
     fun = partial(_mapped, dims=dims, size=size, spec=spec)
     sharding = mapped_sharding(args, dims, size, spec)
-    if sharding is not None:  # merged axes need not have a sharding of their own
+    if sharding is not None:  # a merged axis may have no sharding as a type
         fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
     return fun(*args), 0
 
@@ -110,12 +127,16 @@ def _mapped(*args: jax.Array, dims: Sequence[Any], size: int, spec: Spec) -> jax
 
 
 def _place(spec: Spec, operand: Role, letter: Letter | None) -> tuple[int, int]:
-    """The axis that takes the mapped one up, and the groups that stand before it."""
+    """The axis that the mapped one is merged into, and the number of groups on it.
+
+    Channels are group-major, (g, c): the mapped axis goes between g and c.
+    """
     axis = spec.axis(operand, letter or GROUPED[operand])
     return axis, spec.groups if letter == GROUPED[operand] else 1
 
 
 def _join(v: jax.Array, dim: int, place: tuple[int, int]) -> jax.Array:
+    """Merges axis ``dim`` into the axis ``place``, after its groups."""
     axis, outer = place
     v = jnp.moveaxis(v, dim, 0)
     size, *shape = v.shape
@@ -125,6 +146,7 @@ def _join(v: jax.Array, dim: int, place: tuple[int, int]) -> jax.Array:
 
 
 def _part(v: jax.Array, size: int, place: tuple[int, int]) -> jax.Array:
+    """The inverse of `_join`: moves the merged axis to the front."""
     axis, outer = place
     before, extent, after = v.shape[:axis], v.shape[axis] // size, v.shape[axis + 1 :]
     v = v.reshape(*before, outer, size, extent // outer, *after)

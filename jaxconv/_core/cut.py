@@ -1,9 +1,9 @@
-"""One spatial axis cut into shards, in plain ints: what each shard reads, and computes.
+"""One spatial axis sharded over R devices, in plain ints: what each reads and computes.
 
-An axis of R shards has equal parts of ceil(size/R) elements, as XLA's partitioner lays
-them out; the last parts may run past its end.  Both images are cut into R parts: inputs
-of ``i`` elements, outputs of ``o``.  The elements that a shard r needs but does not
-hold come from its neighbours; beyond both ends of the whole axis there are zeros.
+A shard has ceil(size/R) elements, as in XLA's partitioner; the last shards may run past
+the end of the axis.  Both images are sharded: R parts of ``i`` inputs and R parts of
+``o`` outputs.  The elements that a shard needs but does not hold, its halo, come from
+its neighbours; beyond both ends of the whole axis there are zeros.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from jaxconv._core.spec import Role
 
 
 class Window(NamedTuple):
-    """The elements that shard r needs: ``size`` of them, in a buffer around its own.
+    """The ``size`` elements that shard r needs, in a buffer around its ``own``.
 
-    The buffer has ``low`` elements of the shards in front and ``high`` of those behind.
-    The first needed one is at ``first + r*grow//over - r*own``.
+    All shards run the same program, so each buffer has a halo of ``low`` elements in
+    front and ``high`` behind, the most that any shard needs.  In this buffer the needed
+    elements of shard r begin at ``first + r*grow//over - r*own``.
     """
 
     low: int
@@ -34,16 +35,16 @@ class Window(NamedTuple):
 
     @property
     def fixed(self) -> bool:
-        """Whether the needed elements begin at the same place in every shard."""
+        """Whether the needed elements begin at the same index in every shard."""
         return self.grow == self.over * self.own
 
 
 class Cut(NamedTuple):
     """How one shard computes its part of one axis.
 
-    axis: the arithmetic of the shard's own contraction.
-    window: what it reads of the image that it is given (the input, but the output
-      where the input is what is computed).
+    axis: the sizes of the contraction that the shard computes.
+    window: what it reads of the image that is its operand: the output for the role
+      "input", else the input.
     """
 
     axis: Axis
@@ -51,14 +52,15 @@ class Cut(NamedTuple):
 
 
 def part(size: int, shards: int) -> int:
-    """Elements of a shard."""
+    """The number of elements of one shard."""
     return -(-size // shards)
 
 
 def cut(axis: Axis, shards: int, role: Role) -> Cut | None:
-    """One axis in this many shards, or None where neighbours send too much.
+    """One axis in this many shards, or None where the halo is too large to pay.
 
-    That is more than the whole axis has beyond the shard's own elements.
+    It is too large if it has more elements than all other shards hold: then gathering
+    the whole axis moves less.
     """
     found = _cut_input(axis, shards) if role == "input" else _cut_output(axis, shards)
     size = axis.o if role == "input" else axis.i
@@ -67,7 +69,7 @@ def cut(axis: Axis, shards: int, role: Role) -> Cut | None:
 
 
 def _cut_output(axis: Axis, shards: int) -> Cut:
-    """Outputs [r*o, (r+1)*o) read inputs from r*o*s - lo on."""
+    """For shard r: outputs [r*o, (r+1)*o) read ``size`` inputs from r*o*s - lo on."""
     i, o = part(axis.i, shards), part(axis.o, shards)
     size = (o - 1) * axis.s + axis.span
     window = _window(shards, i, size, -axis.lo, o * axis.s, 1)
@@ -75,10 +77,12 @@ def _cut_output(axis: Axis, shards: int) -> Cut:
 
 
 def _cut_input(axis: Axis, shards: int) -> Cut:
-    """Inputs [r*i, (r+1)*i) are read by outputs p with p*s + t*d - lo = q.
+    """For shard r: inputs [r*i, (r+1)*i) are sums over the outputs that read them.
 
-    A shard computes from the multiple of s at or below r*i on, so that its arithmetic
-    is that of every other.
+    Output p reads input q with tap t if p*s + t*d - lo = q, so the first output that
+    reads input q is p = ceil((q + lo - d(k-1))/s).  Which taps meet input q depends on
+    q mod s.  A shard begins at the multiple of s at or below r*i, ``more`` elements
+    early at most, so that the same taps meet the same places in every shard.
     """
     i, o = part(axis.i, shards), part(axis.o, shards)
     more = axis.s - 1 if i % axis.s else 0
@@ -92,7 +96,10 @@ def _cut_input(axis: Axis, shards: int) -> Cut:
 def _window(
     shards: int, own: int, size: int, first: int, grow: int, over: int
 ) -> Window:
-    """Shard r has [r*own, (r+1)*own) of the elements from first + r*grow//over on."""
+    """The window of shards that own [r*own, (r+1)*own) of an axis.
+
+    Shard r reads ``size`` elements of that axis, from first + r*grow//over on.
+    """
     starts = [first + r * grow // over - r * own for r in range(shards)]
     low = max(0, -min(starts))
     high = max(0, max(starts) + size - own)

@@ -1,4 +1,4 @@
-"""Which types a contraction takes its operands in, and adds up in."""
+"""The types of a contraction: those of its operands, and that of its sums."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxconv._core.spec import Case, Shape, Spec
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:
-    """The type to add up in: float32 for 16-bit floats, 32 bits for short integers."""
+    """The type of sums: float32 for narrower floats, 32 bits for narrower integers."""
     dtype = np.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
         return np.dtype(np.float32)
@@ -23,7 +23,7 @@ def accumulator(dtype: np.dtype) -> np.dtype:
 
 
 def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
-    """The type to contract in: the result's, where that is wider than the sums."""
+    """The type that both operands are cast to: the result's if wider than the sums."""
     dtype = np.promote_types(a, b)
     sums = accumulator(dtype)
     kept = sums == spec.dtype or np.promote_types(sums, spec.dtype) == sums
@@ -31,6 +31,6 @@ def operand_dtype(a: Any, b: Any, spec: Spec) -> np.dtype:
 
 
 def case_of(a: Any, b: Any, spec: Spec) -> Case:
-    """The case that two operands, or their types, are contracted as."""
+    """The case of two operands, or of their shapes and types."""
     shapes: tuple[Shape, Shape] = (a.shape, b.shape)
     return Case(spec, spec.sizes(*shapes), operand_dtype(a.dtype, b.dtype, spec))

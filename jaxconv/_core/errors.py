@@ -1,22 +1,23 @@
-"""How jaxconv refuses: name=value: the rule. What to write instead."""
+"""The form of every error: name=value: the rule. What to write instead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-MOST = 8  # numbers of a vector, or arrays of a list, that are shown
-LONGEST = 160  # characters of a value
+MOST = 8  # shown numbers of a vector, or arrays of a list
+LONGEST = 160  # shown characters of a value
 
 
 def fail(
     name: str, got: Any, rule: str, remedy: str, error: type[Exception] = ValueError
 ) -> NoReturn:
+    """Raises ``error`` for an argument that the user passed."""
     raise error(f"{name}={shown(got)}: {rule}. {remedy}.")
 
 
 def shown(value: Any) -> str:
-    """A value as it came, but an array as its type and shape, and nothing endless."""
+    """The text of a value; of an array only type and shape, and long text is cut."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         shape: list[Any] = list(value.shape)
         if len(shape) > 1 or any(size > MOST for size in shape):
@@ -29,7 +30,7 @@ def shown(value: Any) -> str:
 
 
 def choice(name: str, value: Any, options: Sequence[str]) -> Any:
-    """The value, which has to be one of these words."""
+    """Returns ``value`` if it is one of the options, else raises."""
     if not (isinstance(value, str) and value in options):
         listed = ", ".join(repr(option) for option in options)
         kind = ValueError if isinstance(value, str) else TypeError

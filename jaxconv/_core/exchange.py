@@ -1,4 +1,4 @@
-"""Elements that travel between neighbouring shards."""
+"""The halo exchange: a shard receives elements of its neighbours."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ def around(
     order: Sequence[int] | None = None,
     circular: bool = False,
 ) -> jax.Array:
-    """A shard with ``low`` elements of those in front and ``high`` of those behind.
+    """A shard with a halo: ``low`` elements in front and ``high`` elements behind.
 
-    Below zero, as many of its own are cut off.  ``name`` is the mesh axis, or axes,
-    that this axis of x is cut over, and ``order`` has for each shard its place along
-    them, where that is not the shard's number.  Beyond the ends of the whole axis there
-    are zeros, or with ``circular`` the other end.
+    The halo comes from the neighbouring shards.  A negative number removes as many of
+    the shard's own elements.  Beyond the ends of the whole axis there are zeros, or
+    with ``circular`` the elements of the other end.
+
+    name: the mesh axis, or axes, over which this axis of x is sharded.
+    order: the index along these mesh axes of each shard, if it is not the shard's
+      number.
     """
     send = partial(
         _from, x, axis, name, order or range(lax.axis_size(name)), circular=circular
@@ -45,11 +48,14 @@ def _from(
     step: int,
     circular: bool,
 ) -> Iterator[jax.Array]:
-    """The nearest elements of the shards on one side, the nearest shard first."""
+    """The ``wanted`` nearest elements on one side, in parts, the nearest shard first.
+
+    ``step`` is 1 if they are sent to the next shard, -1 if to the previous one.
+    """
     size, hop = x.shape[axis], 0
     while wanted > 0:
         hop, count = hop + step, min(size, wanted)
-        if abs(hop) >= len(order) and not circular:  # beyond the ends of the whole
+        if abs(hop) >= len(order) and not circular:  # no shard is so far away
             yield jnp.zeros((*x.shape[:axis], wanted, *x.shape[axis + 1 :]), x.dtype)
             return
         start = size - count if step > 0 else 0
@@ -59,7 +65,7 @@ def _from(
 
 
 def _pairs(order: Sequence[int], hop: int, circular: bool) -> list[tuple[int, int]]:
-    """Shard r sends to shard r + hop; one that none sends to gets zeros."""
+    """Senders r and receivers r + hop; a shard without a sender receives zeros."""
     shards = len(order)
     ends = ((r, (r + hop) % shards if circular else r + hop) for r in range(shards))
     return [(order[a], order[b]) for a, b in ends if 0 <= b < shards]

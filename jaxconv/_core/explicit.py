@@ -1,4 +1,4 @@
-"""Explicit sharding: the sharding that a contraction's result has by its type."""
+"""Explicit sharding: the sharding in the type of a contraction's result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from jaxconv._core.spec import LETTERS, Letter, Shape, Spec
 
 
 def result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
-    """Of a letter, that of the operand that holds it; of space, that of the image.
+    """Each axis of the result is sharded like the operand axis with the same letter.
 
-    The image is the first operand.  A mesh axis that stands twice keeps its first
-    place, and one that does not divide its axis of the result cuts nothing.
+    The spatial axes are sharded like those of the first operand, which is an image.  If
+    a mesh axis would occur twice, only its first occurrence is kept; if it does not
+    divide its axis of the result, it is dropped.
     """
     if spec.sharding is not None:
         return spec.sharding
@@ -39,7 +40,10 @@ def result_sharding(a: Any, b: Any, spec: Spec) -> NamedSharding:
 def mapped_sharding(
     args: Sequence[Any], dims: Sequence[Any], size: int, spec: Spec
 ) -> NamedSharding | None:
-    """The same under `vmap`, whose axis comes first; None where no axis is explicit."""
+    """The result's sharding under `vmap`, with the mapped axis first.
+
+    None if no mesh axis is explicit.
+    """
     avals = [jax.typeof(v) for v in args]
     kinds = (kind for v in avals for kind in v.sharding.mesh.axis_types)
     if AxisType.Explicit not in kinds:
@@ -61,7 +65,7 @@ def mapped_sharding(
 
 
 def possible(mesh: Any, parts: Sequence[Any], shape: Shape) -> NamedSharding:
-    """The sharding with these parts, but for those that a shape or the mesh forbids."""
+    """The sharding with these parts, except those that a shape or the mesh forbids."""
     used: set[Any] = set()
     kept: list[Any] = []
     for part, size in zip(parts, shape, strict=True):

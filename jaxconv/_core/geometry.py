@@ -1,8 +1,8 @@
-"""Size arithmetic of convolutions, in plain ints.  No jax here.
+"""Size arithmetic of convolutions, in plain ints; this module does not import jax.
 
 The letters are those of Dumoulin and Visin, "A guide to convolution arithmetic for
 deep learning" (arXiv:1603.07285): input size ``i``, kernel ``k``, output ``o``, stride
-``s``, padding ``p``; with dilation ``d`` and the low and high padding told apart.
+``s``; here with dilation ``d``, and with separate low and high padding ``lo``, ``hi``.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ class Axis(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """Extent that all windows cover together, (o-1)s + d(k-1) + 1."""
+        """Extent from the first to the last window's end, (o-1)s + d(k-1) + 1."""
         return (self.o - 1) * self.s + self.span
 
     @property
     def hi(self) -> int:
-        """High padding, derived; negative where the last inputs are never read.
+        """High padding, reach - i - lo; negative where the last inputs are not read.
 
-        A convolution's floor remainder and a transposed convolution's
-        ``output_padding`` are the same inputs, those past the last window.
+        These inputs past the last window are what the floor in a convolution's output
+        size drops, and what a transposed convolution's ``output_padding`` adds.
         """
         return self.reach - self.i - self.lo
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the windows of a convolution lie, one entry per spatial axis.
+    """The sizes and window positions of a convolution, one entry per spatial axis.
 
-    The transposed convolution has the geometry of the convolution it undoes:
-    ``input`` is the size of its result and ``output`` the size of its argument.
+    A transposed convolution has the geometry of the convolution that it is the
+    transpose of: ``input`` is the size of its result, ``output`` that of its argument.
     """
 
     input: Ints
@@ -87,17 +87,17 @@ class Geometry:
 
     @property
     def positions(self) -> int:
-        """Number of window positions, that is of outputs."""
+        """Number of window positions, which is the number of outputs."""
         return math.prod(self.output)
 
     @property
     def valid_taps(self) -> int:
-        """Pairs of a position and a tap that lie inside the input, not on padding."""
+        """Pairs of a position and a tap that read the input, not the padding."""
         return math.prod(valid_pairs(axis) for axis in self.axes)
 
 
 class Extent(NamedTuple):
-    """A stretch ``[start, stop)`` of an axis with ``low`` and ``high`` zeros around."""
+    """The slice ``[start, stop)`` of an axis, between ``low`` and ``high`` zeros."""
 
     start: int
     stop: int
@@ -106,7 +106,7 @@ class Extent(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Nothing of the axis is inside, only zeros."""
+        """Whether the slice is empty, so that there are only zeros."""
         return self.stop <= self.start
 
 
@@ -118,7 +118,8 @@ def span(k: int, d: int) -> int:
 def output_size(i: int, k: int, s: int, d: int, lo: int, hi: int) -> int:
     """Outputs of a convolution, floor((i + lo + hi - d(k-1) - 1)/s) + 1.
 
-    Relationships 1 to 6, and 15 with dilation.  Below 1 where the kernel does not fit.
+    Relationships 1 to 6, and 15 with dilation.  The result is below 1 where the kernel
+    does not fit.
     """
     return (i + lo + hi - span(k, d)) // s + 1
 
@@ -126,8 +127,9 @@ def output_size(i: int, k: int, s: int, d: int, lo: int, hi: int) -> int:
 def input_size(o: int, k: int, s: int, d: int, lo: int, hi: int, op: int) -> int:
     """Size of a transposed convolution's result, (o-1)s - lo - hi + d(k-1) + op + 1.
 
-    Relationships 8 to 14, solved for the convolution's input; ``op`` is Relationship
-    14's ``a``, the inputs past the last window.
+    This is `output_size` solved for i (Relationships 8 to 14).  The floor there leaves
+    s possible sizes; ``op``, Relationship 14's ``a``, selects one.  It is the number of
+    inputs past the last window.
     """
     return (o - 1) * s - lo - hi + span(k, d) + op
 
@@ -138,31 +140,35 @@ def same_padding(i: int, k: int, s: int, d: int) -> int:
 
 
 def valid_pairs(axis: Axis) -> int:
-    """How many pairs of a position and a tap read the input rather than padding.
+    """Number of pairs of a position p and a tap t that read the input, not padding.
 
-    0 <= p*s + t*d - lo < i holds where p*s + t*d is below lo + i and not below lo.
+    0 <= p*s + t*d - lo < i: the pairs with p*s + t*d < lo + i, less those with
+    p*s + t*d < lo.
     """
     return _pairs_below(axis.lo + axis.i, axis) - _pairs_below(axis.lo, axis)
 
 
 def _pairs_below(end: int, axis: Axis) -> int:
-    """Pairs with p*s + t*d < end, in as many steps as the sizes have digits.
+    """Number of pairs with p*s + t*d < end, in time logarithmic in the sizes.
 
-    Tap t has ceil((end - t*d)/s) such positions, but at most o: the first ``full`` taps
-    have all o, and those from ``some`` on have none.
+    Tap t has ceil((end - t*d)/s) such positions, but at least 0 and at most o: taps
+    below ``full`` have all o, and taps from ``some`` on have none.
     """
     s, d, o = axis.s, axis.d, axis.o
     some = min(axis.k, max(0, (end - 1) // d + 1))
     full = min(some, max(0, (end - 1 - (o - 1) * s) // d + 1))
-    last = end + s - 1 - (some - 1) * d  # the numerator at the last of these taps
+    # ceil(v/s) = floor((v + s - 1)/s).  Summed from the last tap down, the numerators
+    # grow by d from ``last``.
+    last = end + s - 1 - (some - 1) * d
     return o * full + _sum_of_floors(some - full, s, d, last)
 
 
 def _sum_of_floors(n: int, m: int, a: int, b: int) -> int:
-    """The sum of floor((a*j + b)/m) over j below n, as Euclid's algorithm goes.
+    """The sum of floor((a*j + b)/m) over j in [0, n), by Euclid's algorithm.
 
-    Whole multiples of m in a and b are taken out; what is left counts the points of a
-    lattice under a line, and counting them along the other axis exchanges a and m.
+    Multiples of m in a and b contribute whole numbers and are removed first.  The rest
+    counts the integer points under a line of slope a/m < 1.  Counting these points
+    along the other axis exchanges a and m, as a step of Euclid's algorithm does.
     """
     total = 0
     while n > 0:
@@ -174,21 +180,22 @@ def _sum_of_floors(n: int, m: int, a: int, b: int) -> int:
 
 
 def read_extent(axis: Axis) -> Extent:
-    """The inputs that the windows read, and the zeros they read around them.
+    """The inputs that the windows read, and the zeros that they read around them.
 
-    Both paddings are non-negative: what no window reaches is cut, never "padded" by
-    a negative amount.
+    Both paddings are non-negative: inputs that no window reads are sliced off instead
+    of "padded" by a negative amount.
     """
     start, stop = max(0, -axis.lo), min(axis.i, axis.reach - axis.lo)
     return Extent(start, stop, start + axis.lo, axis.reach - axis.lo - stop)
 
 
 def spread_extent(axis: Axis) -> Extent:
-    """The same for a transposed convolution, seen as a convolution of stride 1.
+    """The extent for a transposed convolution written as a convolution of stride 1.
 
-    Its input is the outputs with s-1 zeros between them, its kernel the turned one.
-    ``start`` and ``stop`` count outputs, ``low`` and ``high`` elements of the spread
-    axis.  Relationships 8 to 14: the border is d(k-1) - lo, which crops if negative.
+    That convolution reads the outputs with s-1 zeros between neighbours, with the
+    kernel flipped.  ``start`` and ``stop`` count outputs; ``low`` and ``high`` count
+    elements of the axis with zeros.  Relationships 8 to 14: its padding is d(k-1) - lo,
+    and where that is negative outputs are sliced off.
     """
     first = axis.lo - (axis.span - 1)  # leftmost element read by the first result
     end = axis.lo + axis.i  # one past the last element read by the last

@@ -1,9 +1,10 @@
-"""Lets the convolutions of lax be traced as something else, in one thread at a time.
+"""Replaces lax's convolutions while a function is traced, in one thread.
 
-The one place where jax is patched: `lax.conv_general_dilated_p.bind`, which everything
-in lax that convolves goes through, whoever holds a reference to it, and `remat_p.bind`,
-whose policies are asked about what is traced.  They are replaced while some thread is
-inside `intercepting`, and put back when the last one leaves.
+This is the only module that patches JAX.  It replaces the ``bind`` methods of two
+primitives: that of `lax.conv_general_dilated_p`, which every convolution of lax and of
+the libraries above it calls, and that of `remat_p`, whose policies decide by primitive
+what is saved.  They stay replaced as long as any thread is inside `intercepting`; other
+threads reach the original methods.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jax.extend.core.primitives import remat_p
 
 Bind = Callable[..., Any]
 
-# Part of jit's cache key, so that nothing traced inside is used outside.
+# Part of jit's cache key, so that a function traced inside is traced again outside.
 _ACTIVE = jax.make_user_context(default_value=None)
 _LOCAL = threading.local()
 _LOCK = threading.Lock()
@@ -28,7 +29,7 @@ _inside = 0
 
 @contextmanager
 def plain() -> Generator[None]:
-    """In this thread, for a while, lax is just lax."""
+    """Switches the interception off for this thread, inside `intercepting` too."""
     before = getattr(_LOCAL, "plain", False)
     _LOCAL.plain = True
     try:
@@ -41,10 +42,10 @@ def plain() -> Generator[None]:
 def intercepting(
     replacement: Bind, policy: Callable[[Any], Any] = lambda kept: kept
 ) -> Generator[None]:
-    """In this thread lax's convolutions are traced by ``replacement(x, w, **params)``.
+    """Traces this thread's lax convolutions as ``replacement(x, w, **params)``.
 
-    Policies of rematerialisation become ``policy(theirs)``.  Both functions have to be
-    the same each time: the cache compares them.
+    A rematerialisation policy p is replaced by ``policy(p)``.  Pass the same two
+    function objects every time: they are part of jit's cache key.
     """
     with _installed(), _ACTIVE((replacement, policy)):
         yield
@@ -65,7 +66,7 @@ def _installed() -> Generator[None]:
             _inside -= 1
             if _inside == 0:
                 for primitive in _PATCHES:
-                    del primitive.bind  # the instance's; the class's is there again
+                    del primitive.bind  # the class's method is visible again
 
 
 def _active() -> tuple[Bind, Callable[[Any], Any]] | None:

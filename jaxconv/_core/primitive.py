@@ -1,4 +1,4 @@
-"""What both primitives share: operands that vary alike, and emission of one program."""
+"""Steps that all primitives share: types inside `shard_map`, and lowering in place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def vary_alike(*operands: Any) -> Sequence[Any]:
-    """Inside shard_map, makes all operands vary over the same mesh axes.
+    """Casts all operands to vary over the same mesh axes, inside `shard_map`.
 
-    The transpose of the cast is the psum that an unvarying operand's gradient needs.
+    The transpose of the cast is a psum, which the gradient of an unvarying operand
+    needs.
     """
     axes = [jax.typeof(v).manual_axis_type.varying for v in operands]
     union = frozenset().union(*axes)
@@ -24,9 +25,9 @@ def vary_alike(*operands: Any) -> Sequence[Any]:
 
 
 def like(shape: Sequence[int], *operands: jax.Array) -> jax.ShapeDtypeStruct:
-    """An array of this shape to be, of the first operand's type.
+    """The shape and type of an array like the first operand, with another shape.
 
-    Inside shard_map it varies over every mesh axis that an operand varies over.
+    Inside `shard_map` it varies over every mesh axis that any operand varies over.
     """
     avals = [jax.typeof(v) for v in vary_alike(*operands)]
     mesh = avals[0].sharding.mesh
@@ -44,7 +45,8 @@ def emit(ctx: Any, fun: Callable[..., Any], *operands: Any) -> Any:
     sharding = ctx.avals_out[0].sharding
     if AxisType.Explicit in sharding.mesh.axis_types:
         fun = jax.sharding.auto_axes(fun, out_sharding=sharding)
-    # Inside shard_map a lowering sees one shard; its loops need not say what varies.
+    # Inside shard_map a lowering sees plain local arrays, so that its loops may start
+    # from constants, which do not vary over the mesh.
     local = [
         v.update(manual_axis_type=type(v.manual_axis_type)()) for v in ctx.avals_in
     ]

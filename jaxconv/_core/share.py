@@ -1,8 +1,9 @@
-"""Which letters of a product are cut over which digits of a device's number.
+"""Which letters of a contraction are sharded over which digits of a device's number.
 
-A sum of products has letters: n, c, o and more.  A device that holds a part of each
-letter's range can compute a part of the product by itself, if all operands agree on
-which part.  Where they do not, the larger one is left as it is, and the others move.
+A contraction has letters, as in einsum: n, c, o and more.  A device that holds a part
+of each letter's range computes its part of the result without communication, if all
+operands hold the same part.  Where their shardings differ, that of the largest arrays
+is kept and the others are resharded.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ Axes = tuple[tuple[Key, ...], ...]
 
 
 class Held(NamedTuple):
-    """An array as it lies on the devices.
+    """A sharded array.
 
-    letters: of each axis, the slower first where several are merged.
-    digits: of each axis, those that cut it, the slowest first.
-    bytes: of the whole array.
+    letters: the letters of each axis; of merged letters the slowest first.
+    digits: the digits that shard each axis, the slowest first.
+    bytes: the size of the whole array.
     """
 
     letters: Axes
@@ -33,10 +34,11 @@ class Held(NamedTuple):
 def share(
     arrays: Sequence[Held], whole: Mapping[Key, int], bases: Ints
 ) -> dict[Key, Ints]:
-    """The digits of each letter that is cut, the slowest first.
+    """The digits of each sharded letter, the slowest first.
 
-    ``whole`` has the sizes of the letters that are cut into equal parts only; any other
-    may have a last part that is shorter.
+    ``whole`` has the sizes of letters that may only be cut into equal parts; the last
+    part of any other letter may be shorter.  Each digit goes to the letter for which
+    the arrays with the most bytes use it.
     """
     found = [_letters(held, whole, bases) for held in arrays]
     votes: dict[int, dict[Key, int]] = {}
@@ -60,14 +62,16 @@ def share(
 
 
 def parts(digits: Ints, bases: Ints) -> int:
-    """How many parts these digits make."""
+    """The number of parts that these digits count."""
     return math.prod(bases[digit] for digit in digits)
 
 
 def _letters(held: Held, whole: Mapping[Key, int], bases: Ints) -> dict[Key, Ints]:
-    """The digits of each letter of one array; those that cut none evenly are left out.
+    """The digits of each letter of one array.
 
-    Of merged letters a slower one is cut into single elements before a faster one is.
+    The first digit that does not divide its letter, and those after it, are left out.
+    A faster one of merged letters is cut only after the slower ones have been cut into
+    single elements.
     """
     out: dict[Key, Ints] = {}
     for letters, digits in zip(held.letters, held.digits, strict=True):

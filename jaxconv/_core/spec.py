@@ -11,9 +11,9 @@ and tap t.  Leaving one operand open gives one role:
     "input"    y, w -> x   transposed convolution
     "kernel"   x, y -> w   the gradient with respect to the kernel
 
-Besides space the operands have these axes: ``input`` n and (g, c), ``output`` n and
-(g, o), ``kernel`` c and (g, o), group-major where a pair stands.  Every letter but g is
-in exactly two of the three operands, which is why the rules in `contract` are short.
+Besides space the operands have these axes: ``input`` n and (g, c), ``output`` n and (g,
+o), ``kernel`` c and (g, o), where a pair is one axis, group-major.  Every letter but g
+is in exactly two of the three operands, which is why the rules in `contract` are short.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ GROUPED: dict[Role, Letter] = {"input": "c", "output": "o", "kernel": "o"}
 
 
 class Sizes(NamedTuple):
-    """Batch, and channels per group in and out."""
+    """The batch size, and the input and output channels of one group."""
 
     n: int
     c: int
@@ -65,8 +65,8 @@ class Spec:
     dtype: np.dtype
     precision: Any = None
     lowering: str | None = None
-    sharding: Any = None  # the result's, where the transpose rules know it
-    mapped: bool = False  # whether some of the groups are examples, made so by vmap
+    sharding: Any = None  # of the result, where a transpose rule knows it
+    mapped: bool = False  # whether vmap made some of the groups, one per example
 
     @property
     def operands(self) -> tuple[Role, Role]:
@@ -78,11 +78,11 @@ class Spec:
 
     @property
     def lead(self) -> int:
-        """How many axes of an image stand before space."""
+        """The number of axes of an image before its spatial ones."""
         return 2 if self.layout == "channels_first" else 1
 
     def axis(self, operand: Role, letter: Letter) -> int:
-        """Where an operand of this layout keeps a letter."""
+        """The index of a letter's axis in an operand of this layout."""
         if self.layout == "channels_first":
             return LETTERS[operand].index(letter)
         if letter == "n":
@@ -93,7 +93,7 @@ class Spec:
         return getattr(self.geometry, operand)
 
     def sizes(self, a: Sequence[int], b: Sequence[int]) -> Sizes:
-        """Batch and channels per group, read off the two operands' shapes."""
+        """Batch size and channels per group, from the shapes of the two operands."""
         found: dict[str, int] = {}
         for operand, shape in zip(self.operands, (a, b), strict=True):
             for letter in LETTERS[operand]:
@@ -113,7 +113,10 @@ class Spec:
     def arrange(
         self, operand: Role, letters: dict[Letter, T], space: Sequence[T]
     ) -> tuple[T, ...]:
-        """An operand's axes in order, from its letters' entries and those of space."""
+        """One entry per axis of an operand, in the order of its axes.
+
+        ``letters`` has the entries of its letters, ``space`` those of its spatial axes.
+        """
         axes = list(space)
         for letter in sorted(
             LETTERS[operand], key=lambda name: self.axis(operand, name)
@@ -133,7 +136,7 @@ class Spec:
 
 
 class Case(NamedTuple):
-    """A contraction with its sizes: all that the plan needs to know."""
+    """A contraction with its sizes: all that the plan looks at."""
 
     spec: Spec
     sizes: Sizes

@@ -1,11 +1,12 @@
-"""Padding that repeats the image, and its transpose, as a primitive of its own.
+"""Padding by reflection, replication or wrapping, and its transpose, as a primitive.
 
-Reflecting, replicating and wrapping are slices and concatenations to JAX.  XLA's
-partitioner makes wrong values of those, or ends the process, where an axis of space is
-cut over devices that do not divide it evenly once it is padded.  A primitive can
-partition itself: the padded axes are made whole, and all others stay cut.
+JAX writes these modes as slices and concatenations.  XLA's partitioner computes wrong
+values for them, or ends the process, if a spatial axis is sharded over devices that do
+not divide its padded size.  A primitive can define its own partitioning: this one
+gathers the padded axes and keeps the sharding of all others.
 
-It is linear, and its transpose adds what was read in the padding to where it came from.
+Padding is linear.  Its transpose adds the cotangent of each padded element to the
+element that it is a copy of.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Padding:
 
     mode: str
     widths: Pairs
-    back: bool = False  # the transpose
-    sharding: Any = None  # the result's, where the transpose rule knows it
+    back: bool = False  # whether it is the transpose
+    sharding: Any = None  # of the result, where the transpose rule knows it
 
     @property
     def role(self) -> str:
@@ -54,7 +55,7 @@ pad_p = Primitive("jaxconv_pad")
 
 
 def pad(x: jax.Array, mode: str, widths: Pairs) -> jax.Array:
-    """`jax.numpy.pad` of a mode that repeats the image."""
+    """`jax.numpy.pad` in a mode that copies elements of the image."""
     return pad_p.bind(x, padding=Padding(mode, widths))
 
 
@@ -64,7 +65,7 @@ def unpad(y: jax.Array, mode: str, widths: Pairs) -> jax.Array:
 
 
 def run(x: jax.Array, padding: Padding) -> jax.Array:
-    """The same in JAX's own operations."""
+    """Computes the primitive with JAX's own operations."""
     forward: Any = partial(jnp.pad, pad_width=padding.widths, mode=padding.mode)
     if not padding.back:
         return forward(x)
@@ -109,7 +110,7 @@ taylor.register_linear(pad_p)
 def _divide(
     padding: Padding, arrays: tuple[Any, ...], lying: tuple[Digits, ...], bases: Ints
 ) -> Shards:
-    """Axes that are not padded stay cut as they were; the others are made whole."""
+    """Axes without padding keep their sharding; each device gathers the others."""
     free = [axis for axis, pair in enumerate(padding.widths) if pair == (0, 0)]
     whole: dict[Key, int] = {axis: arrays[0].shape[axis] for axis in free}
     letters = tuple((axis,) if axis in free else () for axis in range(arrays[0].ndim))
@@ -123,7 +124,7 @@ def _divide(
 
 
 def _spread(padding: Padding, arrays: tuple[Any, ...]) -> tuple[str, dict[str, int]]:
-    """Axes that are not padded have their sharding in common."""
+    """The sharding rule: both arrays are sharded alike on axes without padding."""
     del arrays
     before = [f"a{axis}" for axis in range(len(padding.widths))]
     after = [

@@ -1,10 +1,11 @@
-"""Taylor series through jaxconv's primitives, for `jax.experimental.jet`.
+"""Taylor series of jaxconv's primitives, for `jax.experimental.jet`.
 
-Contractions and sampling are bilinear, so a result's coefficients are Leibniz' sums,
+Contractions and sampling are bilinear, so the product rule gives the coefficients of
+the result,
 
-    y[k] = sum over j of  a[j] b[k-j],
+    y[k] = sum over j of  a[j] b[k-j].
 
-where coefficients are divided by the factorials, as jet has them.
+There are no binomial coefficients, because jet's are already divided by k!.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from typing import Any
 def series(
     primitive: Any, primals: Sequence[Any], terms: Sequence[Any], **params: Any
 ) -> tuple[Any, list[Any]]:
-    """A primitive that is bilinear in its first two operands; the others are fixed."""
+    """The rule of a primitive that is bilinear in its first two operands.
+
+    The other operands are constants.
+    """
     a, b, *fixed = primals
     first, second = [a, *terms[0]], [b, *terms[1]]
 
@@ -36,24 +40,24 @@ def series(
 def linear(
     primitive: Any, primals: Sequence[Any], terms: Sequence[Any], **params: Any
 ) -> tuple[Any, list[Any]]:
-    """A primitive that is linear in its one operand: of each coefficient the same."""
+    """The rule of a linear primitive with one operand: applied to each coefficient."""
     (x,), (higher,) = primals, terms
     result, *others = (primitive.bind(v, **params) for v in (x, *higher))
     return result, others
 
 
 def register(primitive: Any) -> None:
-    """Tells `jax.experimental.jet` of a bilinear primitive."""
-    _tell(primitive, series)
+    """Registers a bilinear primitive with `jax.experimental.jet`."""
+    _add_rule(primitive, series)
 
 
 def register_linear(primitive: Any) -> None:
-    """The same of a linear one."""
-    _tell(primitive, linear)
+    """Registers a linear primitive with `jax.experimental.jet`."""
+    _add_rule(primitive, linear)
 
 
-def _tell(primitive: Any, rule: Callable[..., Any]) -> None:
-    """In the versions of JAX that have jet."""
+def _add_rule(primitive: Any, rule: Callable[..., Any]) -> None:
+    """Adds a rule to jet's table, if this version of JAX has jet."""
     with contextlib.suppress(ImportError):
         from jax.experimental.jet import jet_rules
 

@@ -1,10 +1,15 @@
 """Shardings as digits of a device's number, in plain ints.
 
-XLA writes a sharding as an array of device numbers, one axis for each axis of what is
-sharded (and one for devices that hold the same).  A mesh says the same with digits: of
-a device's number, written with a base for each mesh axis, some digits count along an
-axis of the array.  Here the digits are found again, without the mesh: as small as they
-come, that is of prime bases.
+XLA describes a sharding by an array of device numbers with one axis per axis of the
+sharded array, and one more for devices that hold the same part.  A mesh of shape
+(b0, b1, ...) numbers its devices by digits with these bases, and a sharding says which
+digits select the part along each axis of the array.  This module finds such digits from
+the array of device numbers alone, with prime bases, so that shardings with different
+factors can still share them.
+
+Example: the mesh (2, 3) has devices 3a + b.  An array with its first axis sharded over
+the second mesh axis has the tiles [[0, 3], [1, 4], [2, 5]]: its axis of 3 parts is the
+digit of base 3 and stride 1, and the last axis, of equal parts, base 2 and stride 3.
 """
 
 from __future__ import annotations
@@ -18,21 +23,21 @@ from jaxconv._core.geometry import Ints
 
 
 class Tiling(NamedTuple):
-    """Device numbers in tiles: ``numbers`` in order of the tiles of ``shape``."""
+    """An array of device numbers of this shape, flattened in row-major order."""
 
     shape: Ints
     numbers: Ints
 
 
 class Run(NamedTuple):
-    """A digit of so many values, each ``stride`` device numbers after the last."""
+    """A digit with values 0 to base-1; a step of 1 adds ``stride`` to the number."""
 
     base: int
     stride: int
 
 
 def runs(tiling: Tiling) -> list[list[Run]] | None:
-    """For each axis of the tiling its digits, or None where these are no digits."""
+    """The digits of each axis of a tiling, or None if it has none."""
     found = _factor(tiling.numbers)
     if found is None:
         return None
@@ -56,7 +61,13 @@ def runs(tiling: Tiling) -> list[list[Run]] | None:
 
 
 def _factor(numbers: Ints) -> list[Run] | None:
-    """The digits of a permutation of 0, 1, ... , the slowest first."""
+    """The digits of a permutation of 0, 1, ..., the slowest first; None if it has none.
+
+    ``numbers`` has digits if position sum(v[j] * w[j]) holds sum(v[j] * stride[j]) for
+    all values v of the digits, where w[j] is the product of the faster bases.  The loop
+    finds one digit at a time, the fastest first: its stride is the number at position
+    w[j], and its base is how long the multiples of this stride go on.
+    """
     if numbers[0] != 0:
         return None
     found: list[Run] = []
@@ -81,11 +92,12 @@ def _factor(numbers: Ints) -> list[Run] | None:
 def digits(
     total: int, tilings: Sequence[Tiling | None]
 ) -> tuple[list[Run], list[list[Ints]]] | None:
-    """One list of prime digits for all tilings, the slowest first, and who uses which.
+    """The prime digits of all tilings, the slowest first, and which axis uses which.
 
-    Of each tiling and each of its axes, the digits' places in the list.  None as a
-    tiling stands for an array that every device has whole.  The result is None where
-    the tilings have no digits in common.
+    The second result has, for each axis of each tiling, the indices of its digits in
+    that list.  A tiling that is None belongs to a replicated array.  The result is None
+    if no digits fit all tilings: the strides at which digits begin and end must form a
+    chain in which each number divides the next.
     """
     split = [[] if tiling is None else runs(tiling) for tiling in tilings]
     edges = {1, total}
@@ -130,9 +142,9 @@ def primes(n: int) -> list[int]:
 
 
 def order(used: Ints, bases: Ints) -> Ints:
-    """Of each shard over these digits its number when they stand in order.
+    """Maps a shard's number in the order of ``used`` to its number in sorted order.
 
-    Shards are numbered by the digits as they are used, the first being the slowest.
+    In both orders the first digit is the slowest.
     """
     place = [0]
     for digit in used:
