@@ -14,6 +14,7 @@ from jax import lax
 
 import jaxconv
 import networks
+from benchmarks import gains
 from jaxconv._inspect.summary import summarize
 from networks import shaped
 
@@ -272,6 +273,54 @@ def test_lowerings_are_those_of_the_platform() -> None:
         text = jaxconv.explain(jaxconv.conv, x, kernel, groups=32, platform=platform)
         assert f"lowering {layer.lowering!r}" in text
         assert f"because: {layer.reason}" in text
+
+
+# What is gained over lax --------------------------------------------------------------
+
+
+def test_gains_are_those_of_the_committed_table() -> None:
+    assert gains.WRITTEN.read_text("utf-8") == gains.text()
+
+
+@pytest.mark.parametrize(("batch", "known"), [(8, True), (9, True), (256, False)])
+def test_a_measured_layer_has_its_gain(batch: int, known: bool) -> None:
+    """Called through jaxconv or lax, there and back, and with another batch."""
+    measured = json.loads(gains.WRITTEN.read_text("utf-8"))["layers"]
+    wanted = {
+        layer["role"]: layer["gain"]
+        for layer in measured
+        if layer["sizes"] == [8, 1, 1, 96, 112, 112] and layer["stride"] == [2, 2]
+    }
+    x, kernel = shaped((batch, 96, 112, 112), (96, 1, 3, 3))
+    conv = partial(jaxconv.conv, stride=2, padding=1, groups=96)
+    pads = {"padding": 1, "output_padding": 1, "groups": 96}
+    back = partial(jaxconv.conv_transpose, stride=2, **pads)
+    y = jax.eval_shape(conv, x, kernel)
+    for fn, role, image in (
+        (conv, "output", x),
+        (back, "input", y),
+        (jaxconv.to_lax(conv), "output", x),
+    ):
+        (layer,) = summarize(fn, image, kernel, platform="cpu").layers
+        assert layer.gain == (wanted[role] if known else None), role
+
+
+def test_gains_are_a_column_where_there_are_any() -> None:
+    shapes = shaped((1, 64, 56, 56), (64, 64, 3, 3), (1, 64, 5, 7))
+
+    def net(x: Any, like: Any, unlike: Any) -> Any:
+        return jaxconv.conv(jaxconv.conv(x, like, padding=1), unlike)
+
+    found = summarize(net, *shapes, platform="cpu")
+    head, _, first, second, *_ = str(found).splitlines()
+    assert head.endswith("gain")
+    assert first.endswith("×")
+    assert len(second) < len(head)
+    assert "gain: how many times" in str(found)
+    assert ">gain<" in found._repr_html_()
+    elsewhere = summarize(net, *shapes, platform="cuda")
+    assert [layer.gain for layer in elsewhere.layers] == [None, None]
+    assert "gain" not in str(elsewhere)
 
 
 def test_picture(tmp_path: Any) -> None:

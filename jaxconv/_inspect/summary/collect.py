@@ -12,6 +12,7 @@ from jaxconv._inspect.summary import views as _views
 from jaxconv._inspect.summary.contents import Fields, Layer, Product, Totals
 from jaxconv._inspect.summary.found import Product as Walked
 from jaxconv._inspect.summary.found import Row, Value
+from jaxconv._inspect.summary.gains import gain
 from jaxconv._inspect.summary.lattice import Lattice
 from jaxconv._inspect.summary.parameters import Parameters, Source, Space, layer_names
 from jaxconv._inspect.summary.report import Summary
@@ -107,6 +108,7 @@ def _layer(
         receptive_field=fields,
         lowering=r.lowering,
         reason=r.reason,
+        gain=gain(r, row.shapes, row.dtype) if walk.platform == "cpu" else None,
         notes=tuple(sorted(row.notes.union(*(view.notes for view in views)))),
         unknown=tuple(sorted(frozenset[str]().union(*(v.unknown for v in views)))),
     )

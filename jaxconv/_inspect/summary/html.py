@@ -23,10 +23,10 @@ STYLE = """
 def document(summary: Contents) -> str:
     if not summary.layers and not summary.products:
         return "<p>no convolutions</p>"
-    heads = "".join(_cell("th", c, head) for c, head in enumerate(_table.HEADS))
     layers = [*summary.layers, *summary.products]
     work = [layer.multiply_adds * layer.times for layer in layers]
-    *rows, total = _table.rows(summary)
+    first, *rows, total = _table.rows(summary)
+    heads = "".join(_cell("th", c, head) for c, head in enumerate(first))
     body = "".join(
         _row(cells, COLOURS[kind_of(layer)], share / max(1, *work))
         for cells, layer, share in zip(rows, layers, work, strict=True)

@@ -6,11 +6,13 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jaxconv._inspect.summary import gains
 from jaxconv._inspect.summary.contents import Contents, Layer, Product
 from jaxconv._ops.arithmetic import ReceptiveField
 
-HEADS = (
+_HEADS = (
     "", "layer", "window", "result", "params", "mult-adds", "field", "step", "lowering",
+    "gain",
 )  # fmt: skip
 LEFT = {1, 2, 3, 8}
 WIDTH = 100
@@ -21,11 +23,11 @@ Row = tuple[str, ...]
 def table(summary: Contents) -> str:
     if not summary.layers and not summary.products:
         return "no convolutions"
-    body = rows(summary)
-    widths = [max(map(len, column)) for column in zip(HEADS, *body, strict=True)]
+    head, *body = rows(summary)
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     others = sum(widths) - widths[1] + 2 * len(widths) - 2
     widths[1] = min(widths[1], max(SHORTEST, WIDTH - others))
-    lines = [_line(HEADS, widths), "-" * (sum(widths) + 2 * len(widths) - 2)]
+    lines = [_line(head, widths), "-" * (sum(widths) + 2 * len(widths) - 2)]
     lines += [*(_line(row, widths) for row in body), ""]
     for remark in remarks(summary):
         lines += textwrap.wrap(remark, WIDTH, subsequent_indent="  ")
@@ -33,14 +35,16 @@ def table(summary: Contents) -> str:
 
 
 def rows(summary: Contents) -> list[Row]:
-    """The cells of every layer, and of their sum."""
+    """The heads, the cells of every layer, and of their sum."""
     first = next(iter(summary.inputs), "")
     found = [_convolution(i, v, first) for i, v in enumerate(summary.layers, start=1)]
     more = enumerate(summary.products, start=len(found) + 1)
     found += [_product(i, product) for i, product in more]
     t = summary.totals
     both = number(t.parameters + t.parameters_products)
-    return [*found, ("", "in all", "", "", both, number(t.work), "", "", "")]
+    found += [("", "in all", "", "", both, number(t.work), "", "", "", "")]
+    shown = None if _gains(summary) else -1  # without the last column
+    return [row[:shown] for row in (_HEADS, *found)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -70,6 +74,7 @@ def _convolution(index: int, layer: Layer, image: str) -> Row:
         number(layer.multiply_adds),
         *field(layer.receptive_field.get(image, ()))[:2],
         layer.lowering,
+        times(layer.gain) if layer.gain else "",
     )
 
 
@@ -81,8 +86,13 @@ def _product(index: int, product: Product) -> Row:
         sizes(product.result),
         number(product.parameters),
         number(product.multiply_adds),
-        *("", "", ""),
+        *("", "", "", ""),
     )
+
+
+def times(gain: float) -> str:
+    """Two digits are more than is known of it."""
+    return f"{gain:.0f}×" if gain >= 9.95 else f"{gain:.1f}×"
 
 
 def repeated(times: int) -> str:
@@ -154,6 +164,7 @@ def remarks(summary: Contents) -> list[str]:
         *_parameters(summary),
         *_work(summary),
         *_read(summary),
+        *_gained(summary),
         *_notes(summary),
         *_unknown(summary),
     ]
@@ -199,6 +210,18 @@ def _read(summary: Contents) -> Iterable[str]:
         yield (
             f"field: elements of {image} ({sizes(shape)}) that one unit depends on; "
             "step: from those of one unit to those of the next."
+        )
+
+
+def _gains(summary: Contents) -> bool:
+    return any(layer.gain for layer in summary.layers)
+
+
+def _gained(summary: Contents) -> Iterable[str]:
+    if _gains(summary):
+        yield (
+            "gain: how many times as fast as lax jaxconv was, run alone, on a layer of "
+            f"about these sizes ({gains.device()}); none where there was no such layer."
         )
 
 
