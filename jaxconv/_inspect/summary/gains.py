@@ -18,7 +18,7 @@ from jaxconv._inspect.summary.read import Reading
 BATCH, OTHERS = 16.0, 2.0
 ROLES = {"convolution": "output", "transposed": "input"}
 
-_Key = tuple[str, str, Ints, Ints, Ints]
+_Key = tuple[str, str, Ints, Ints, Ints]  # role, dtype, window, stride, dilation
 
 
 def gain(reading: Reading, shapes: tuple[Shape, Shape, Shape], dtype: str) -> Any:
@@ -61,8 +61,10 @@ def _alike(key: _Key, sizes: Ints) -> Iterator[tuple[float, float]]:
 def _measured() -> dict[_Key, list[tuple[Ints, float]]]:
     found: dict[_Key, list[tuple[Ints, float]]] = {}
     for layer in _file()["layers"]:
-        axes = [tuple(layer[name]) for name in ("window", "stride", "dilation")]
-        key = (layer["role"], layer["dtype"], *axes)
+        window, stride, dilation = (
+            tuple(layer[name]) for name in ("window", "stride", "dilation")
+        )
+        key = (layer["role"], layer["dtype"], window, stride, dilation)
         found.setdefault(key, []).append((tuple(layer["sizes"]), layer["gain"]))
     return found
 
