@@ -263,7 +263,7 @@ def test_what_does_not_fit(error: Any, text: str, change: dict[str, Any]) -> Non
 
 def test_what_does_not_fit_the_others() -> None:
     y = np.ones((2, 4, 3, 3))
-    with pytest.raises(ValueError, match=r"x\.shape=.*puts out 4"):
+    with pytest.raises(ValueError, match=r"x\.shape=.*output channels, 4"):
         deform_conv_transpose(y[:, :3], OFFSET, KERNEL, groups=2)
     with pytest.raises(ValueError, match=r"does not divide the kernel's 4 output"):
         deform_conv_transpose(y, OFFSET, KERNEL, groups=3)

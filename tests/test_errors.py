@@ -225,7 +225,7 @@ TRANSPOSED = {
         "groups=2", "does not divide the kernel's 3 input channels", groups=2
     ),
     "channels": turned(
-        "x.shape=(2, 3, 7)", "3 channels", "undone, puts out 4", "4 channels",
+        "x.shape=(2, 3, 7)", "3 channels", "output channels, 4", "4 channels",
         kernel=draw(4, 2, 2),
     ),
 }  # fmt: skip

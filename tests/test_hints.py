@@ -50,7 +50,7 @@ WORDS: dict[str, tuple[Callable[[], Any], str]] = {
     "lhs_dilation": (lambda: conv(X, K, lhs_dilation=2), "conv_transpose("),
     "transpose_kernel": (
         lambda: conv_transpose(X, UP, transpose_kernel=True),
-        "the very kernel",
+        "the same kernel",
     ),
     "output_shape": (
         lambda: conv_transpose(X, UP, output_shape=(11, 9)),

@@ -1,7 +1,7 @@
-"""The border: every accepted form of an argument becomes canonical here, once.
+"""Converts every accepted form of an argument into one canonical form.
 
-Every error a user can make is raised here too.  A message names the argument and what
-came, says the rule, and what to write instead.
+Wrong arguments are refused here.  A message names the argument and its value, states
+the rule, and says what to write instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def function(name: str, value: Any) -> Any:
 
 
 def platform(value: Any) -> str | None:
-    """A platform by its name, either of a GPU's; None for the one JAX uses."""
+    """A platform's name, where a GPU has several; None means JAX's default."""
     return None if value is None else choice("platform", value, PLATFORMS)
 
 
@@ -49,7 +49,10 @@ def layout(value: Any) -> Layout:
 
 
 def integer(name: str, value: Any, least: int, whole: Any = None) -> int:
-    """An int of at least ``least``; an error shows ``whole``, what it is a part of."""
+    """An int of at least ``least``.
+
+    If it is an entry of a sequence, ``whole`` is that sequence, shown in an error.
+    """
     got, part = (value, "") if whole is None else (whole, f"{shown(value)} ")
     if isinstance(value, bool | np.bool_):
         fail(name, got, f"{part}is a bool", "Write an int", TypeError)
@@ -72,7 +75,7 @@ def is_sequence(value: Any) -> bool:
 
 
 def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
-    """An int for all axes, or one per spatial axis."""
+    """One int per spatial axis, from such a sequence or from one int for all axes."""
     if not is_sequence(value):
         return (integer(name, value, least),) * ndim
     entries = tuple(integer(name, entry, least, value) for entry in value)
@@ -82,7 +85,7 @@ def ints(name: str, value: Any, ndim: int, least: int) -> Ints:
 
 
 def known(name: str, shape: Ints, space: Ints) -> None:
-    """An error if one of the sizes that have to be numbers is a symbol."""
+    """Refuses symbolic sizes where numbers are needed."""
     sizes_known: list[Any] = [*space]
     if not all(isinstance(size, int | np.integer) for size in sizes_known):
         sizes = ", ".join(map(str, space))
@@ -107,10 +110,10 @@ def _wrong_length(name: str, value: Any, ndim: int, extra: str = "") -> NoReturn
 
 
 def padding(value: Any, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs:
-    """Low and high padding per axis.
+    """The low and high padding of each axis.
 
-    ``i``, the convolution's input size, is None where it is not known yet (a transposed
-    convolution); the words that depend on it are then resolved by the caller.
+    ``i``, the convolution's input size, is None for a transposed convolution, whose
+    caller handles the words that depend on it.
     """
     if isinstance(value, str):
         return _padding_word(value, i, k, s, d)
@@ -165,7 +168,7 @@ def _padding_word(word: str, i: Ints | None, k: Ints, s: Ints, d: Ints) -> Pairs
 
 
 def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
-    """PyTorch's limits: reflect fills less than the input's size, circular up to it."""
+    """PyTorch's limits: below the input's size for reflect, up to it for circular."""
     limits = {"reflect": [size - 1 for size in i], "circular": list(i)}
     for axis, limit in enumerate(limits.get(mode, ())):
         if max(pads[axis]) > limit:
@@ -182,7 +185,7 @@ def padding_fits_mode(mode: str, pads: Pairs, i: Ints) -> None:
 
 
 def array(name: str, value: Any, *, bools: bool = False) -> jax.Array:
-    """An array of numbers, or of bools where these are moved and not added up."""
+    """An array of numbers; ``bools`` admits bools too, for moves without sums."""
     if not isinstance(value, jax.Array):
         _refuse_foreign(name, value)
     dtype = value.dtype
@@ -193,7 +196,7 @@ def array(name: str, value: Any, *, bools: bool = False) -> jax.Array:
     return value if isinstance(value, jax.Array) else jnp.asarray(value)
 
 
-FOREIGN = {  # tensors of other libraries, by the first part of their module
+FOREIGN = {  # tensors of other libraries, by top-level module, and their conversion
     "torch": "jax.numpy.asarray({}.detach().cpu().numpy())",
     "tensorflow": "jax.numpy.asarray({}.numpy())",
     "mlx": "jax.numpy.asarray(numpy.array({}))",
@@ -222,7 +225,7 @@ def not_an_array(name: str, value: Any, what: str = "not an array") -> NoReturn:
 
 
 def a_kind(value: Any) -> str:
-    """The type of a value with its article, or None."""
+    """The name of a value's type with its article; "None" for None."""
     if value is None:
         return "None"
     kind = type(value).__name__
@@ -233,7 +236,7 @@ def same_dtype(**arrays: jax.Array | None) -> None:
     (first, one), *rest = [(k, v) for k, v in arrays.items() if v is not None]
     for name, other in rest:
         if other.dtype != one.dtype:
-            with jax.numpy_dtype_promotion("standard"):  # strict knows no common type
+            with jax.numpy_dtype_promotion("standard"):  # strict raises instead
                 wide = jnp.promote_types(one.dtype, other.dtype)
             change, keep = (first, name) if wide == other.dtype else (name, first)
             remedy = f"Convert one, for example {change}.astype({keep}.dtype)"
@@ -253,7 +256,10 @@ def as_dtype(name: str, value: Any) -> np.dtype:
 
 
 def result_dtype(dtype: Any, preferred: Any) -> np.dtype:
-    """The operands' own type; integers at least 32 bits wide, so that none wraps."""
+    """The result's type: the operands' own, but integers have at least 32 bits.
+
+    Short integers would wrap.  ``preferred`` is the user's choice, or None.
+    """
     dtype = np.dtype(dtype)
     if preferred is None:
         if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:
@@ -316,7 +322,7 @@ def _one_precision(value: Any, entry: Any) -> lax.Precision:
 
 
 def shape(name: str, value: Any) -> Ints:
-    """A shape that came as an argument."""
+    """A shape that is itself an argument."""
     if hasattr(value, "shape") and np.ndim(value) != 1:
         fail(name, value, "is an array, not a shape", "Write its .shape", TypeError)
     if not is_sequence(value):
@@ -325,7 +331,7 @@ def shape(name: str, value: Any) -> Ints:
 
 
 def specs(args: Sequence[Any]) -> tuple[Any, ...]:
-    """Arguments of a function that is only traced; a bare tuple of ints is a shape."""
+    """Arguments of a function to trace; a tuple of ints means a float32 shape."""
     return tuple(_spec(v) if type(v) is tuple else v for v in args)
 
 
@@ -336,7 +342,7 @@ def _spec(value: tuple[Any, ...]) -> Any:
 
 
 def spatial_rank(kernel: Sequence[int], name: str = "kernel.shape") -> int:
-    """How many axes of a kernel's shape are space."""
+    """The number of spatial axes of a kernel, from its shape."""
     if len(kernel) < 3:
         rule = f"has {len(kernel)} axes, but two are for channels, the others for space"
         remedy = "Add the missing axes"
@@ -370,7 +376,7 @@ def bias_shape(bias: jax.Array | None, channels: int) -> None:
 
 
 def space_not_empty(space: Sequence[int], rest: Sequence[int], shape: Any) -> None:
-    """conv's space may be empty where its batch or channels are, as in PyTorch."""
+    """Refuses empty spatial axes, unless batch or channels are empty (as PyTorch)."""
     name, x = shape
     if 0 in space and 0 not in rest:
         rule = "has a spatial axis of size zero; only batch and channels may be empty"

@@ -1,4 +1,4 @@
-"""From a user's call to a contraction: everything checked, no array touched yet."""
+"""Turns a user's call into one checked Spec; no array is computed here."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from jaxconv._core.spec import Layout, Role, Shape, Spec
 from jaxconv._core.surround import pad, unpad
 from jaxconv._plan.names import lowerings
 
-MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # numpy's
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # to NumPy's
 
 
 class Setup(NamedTuple):
-    """What the shapes and options of a call come to."""
+    """What follows from the shapes and options of a call alone."""
 
     spec: Spec
     shape: Shape  # of the image, with its batch axis
     outputs: int  # channels of the result
     has_batch: bool
-    pads: Pairs  # to be filled before the contraction; empty for zeros
+    pads: Pairs  # filled by the padding mode before the contraction; empty for zeros
     mode: str
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Of the image and of the result."""
+        """The numbers of channels of the image and of the result."""
         return self.shape[1 if self.spec.lead == 2 else -1], self.outputs
 
     def within_limits(self, name: str = "x.shape") -> Setup:
-        """The same setup, if no array of the call is too large to be made."""
+        """Returns the setup itself, or refuses it if an array would be too large."""
         spec = self.spec
         space = self.shape[spec.lead :][: spec.ndim]
         image = limits.Image(name, self.shape, space)
@@ -44,13 +44,13 @@ class Setup(NamedTuple):
         return self
 
     def pad(self, x: jax.Array) -> jax.Array:
-        """x with what padding_mode puts around it; nothing to do for zeros."""
+        """Pads x by its padding mode; zeros are left to the contraction."""
         if not self.pads:
             return x
         return pad(x, MODES[self.mode], self.widths(x.ndim))
 
     def unpad(self, y: jax.Array) -> jax.Array:
-        """The transpose of `pad`: adds what was read in the padding to its source."""
+        """The transpose of `pad`: adds each padded element to its source."""
         if not self.pads:
             return y
         return unpad(y, MODES[self.mode], self.widths(y.ndim))
@@ -69,7 +69,7 @@ class Call(NamedTuple):
     kernel: jax.Array
     bias: jax.Array | None
     setup: Setup
-    symbolic: symbolic.Convolution | None = None  # where space has no numbers
+    symbolic: symbolic.Convolution | None = None  # for symbolic spatial sizes
 
     def contract(self, image: jax.Array) -> jax.Array:
         if self.symbolic is not None:
@@ -77,7 +77,7 @@ class Call(NamedTuple):
         return contract(image, self.kernel, self.setup.spec)
 
     def finish(self, y: jax.Array) -> jax.Array:
-        """Adds the bias and takes the batch axis off again."""
+        """Adds the bias, and removes the batch axis if x came without one."""
         if self.bias is not None:
             shape = [1] * y.ndim
             shape[self.setup.spec.axis("output", "o")] = -1
@@ -86,7 +86,7 @@ class Call(NamedTuple):
 
 
 def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Call:
-    """Checks the operands and everything else; ``role`` is "output" or "input"."""
+    """Checks operands and options; ``role`` is "output" or "input"."""
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     bias = None if bias is None else can.array("bias", bias)
     can.same_dtype(x=x, kernel=kernel, bias=bias)
@@ -103,13 +103,13 @@ def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Cal
 
 
 class Options:
-    """Options as a cache key: with their types, since True == 1 == 1.0."""
+    """Options as a cache key, which includes their types because True == 1 == 1.0."""
 
     __slots__ = ("key", "values")
 
     def __init__(self, values: dict[str, Any]):
         self.values = values
-        # Whether preferred_element_type may be 64 bits wide depends on the switch.
+        # preferred_element_type may have 64 bits only with jax_enable_x64.
         wide = cast(Any, jax.config).jax_enable_x64
         self.key = (wide, *map(_typed, values.values()))
 
@@ -129,7 +129,11 @@ def _typed(value: Any) -> Any:
 def _setup(
     role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
 ) -> Setup:
-    """`read_setup`, remembered: outside jit it would cost as much as the call."""
+    """`read_setup` with a cache: outside jit it takes as long as a small convolution.
+
+    If the call is refused and would fit with image and kernel exchanged, the error asks
+    whether they are.
+    """
     try:
         return _remembered(role, x, kernel, dtype, Options(options))
     except ValueError as error:
@@ -179,9 +183,9 @@ def read_setup(
     output_size: Any = None,
     name: str = "x.shape",
 ) -> Setup:
-    """Checks shapes and options, and fixes the geometry.
+    """Checks shapes and options, and computes the geometry.
 
-    ``name`` is what the caller's user calls the image's shape.
+    ``name`` is the name of the image's shape in error messages.
     """
     ndim, arranged = can.spatial_rank(kernel_shape), can.layout(layout)
     has_batch = can.has_batch(x_shape, ndim, name)
@@ -217,9 +221,9 @@ def read_setup(
 def _channels(
     role: Role, kernel: Shape, groups: int, layout: Layout
 ) -> tuple[int, int, str]:
-    """Channels of the result, those that x must have, and why.
+    """The result's channels, the channels that x must have, and the reason.
 
-    conv: x has groups*I channels; conv_transpose: x has the kernel's O channels.
+    In conv, x has groups*C channels; in conv_transpose, x has the kernel's O channels.
     """
     o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
     side = "output" if role == "output" else "input"
@@ -230,5 +234,5 @@ def _channels(
         can.fail("kernel.shape", kernel, rule, "Give at least one per group")
     if role == "output":
         return outputs, wanted, f"the kernel expects {c} per group in {groups} group(s)"
-    why = f"the kernel, that of the convolution to be undone, puts out {o}"
+    why = f"conv_transpose takes as many as the kernel has output channels, {o}"
     return outputs, wanted, why

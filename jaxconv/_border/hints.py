@@ -1,4 +1,4 @@
-"""What users of other libraries write, and how jaxconv says it.
+"""Error messages for what users of other libraries write.
 
 Nothing here runs before a call has failed.
 """
@@ -57,17 +57,17 @@ WITHOUT = {
         "Write conv_transpose(..., stride=...), or conv_general_dilated",
     ),
     "transpose_kernel": (
-        "is not needed: conv_transpose takes the very kernel of the convolution",
+        "is not needed: conv_transpose takes the same kernel as the convolution",
         "Leave it out",
     ),
-    "batch_group_count": ("is known to lax only", "Use conv_general_dilated"),
+    "batch_group_count": ("exists in lax only", "Use conv_general_dilated"),
     "use_bias": ("is not needed: a bias is an array or None", "Write bias=None"),
     "kernel_size": ("follows from the kernel's shape", "Leave it out"),
     "features": ("follows from the kernel's shape", "Leave it out"),
     "in_channels": ("follows from the kernel's shape", "Leave it out"),
     "out_channels": ("follows from the kernel's shape", "Leave it out"),
 }
-# Options in the order of PyTorch's and torchvision's functions.
+# Options in the positional order of PyTorch's and torchvision's functions.
 BY_PLACE = {
     "conv": ("stride", "padding", "dilation", "groups"),
     "conv_transpose": ("stride", "padding", "output_padding", "groups", "dilation"),
@@ -92,23 +92,23 @@ PADDING = {
 
 
 def padding_word(word: str) -> None:
-    """Refuses a word that belongs to another library, and says which is meant."""
+    """Refuses another library's padding word, and says what to write."""
     remedy = PADDING.get(word.lower())
     if remedy is not None:
         fail("padding", word, "is a word of other libraries", remedy)
 
 
 def exchanged(error: ValueError) -> ValueError:
-    """The error of a call that would fit with image and kernel the other way round."""
+    """The error of a call that would fit with image and kernel exchanged."""
     question = "Or are x and kernel exchanged? The image comes first"
     return ValueError(f"{error} {question}.")
 
 
-# Keywords and places ------------------------------------------------------------------
+# Keyword and positional arguments -----------------------------------------------------
 
 
 def explained(fn: Callable[P, R]) -> Callable[P, R]:
-    """The function, whose unknown keywords and surplus arguments are explained."""
+    """Wraps a function so that errors explain unknown keywords and extra arguments."""
 
     @functools.wraps(fn)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -116,7 +116,7 @@ def explained(fn: Callable[P, R]) -> Callable[P, R]:
             return fn(*args, **kwargs)
         except TypeError as error:
             trace = error.__traceback__
-            if trace is not None and trace.tb_next is None:  # it never began
+            if trace is not None and trace.tb_next is None:  # fn was never entered
                 _explain(fn, args, kwargs)
             raise
 
@@ -151,7 +151,7 @@ def _keyword(fn: str, name: str, value: Any, known: list[str]) -> NoReturn:
 
 
 def _layout(value: Any) -> str:
-    """The layout that a data format means, such as "NHWC"."""
+    """The layout of a data format such as "NHWC"."""
     word = value[0] if isinstance(value, tuple | list) and value else value
     word = word.lower() if isinstance(word, str) else ""
     if word in ("channels_last", "nwc", "nhwc", "ndhwc") or word.endswith("c"):
@@ -162,7 +162,7 @@ def _layout(value: Any) -> str:
 def _places(
     fn: str, args: Sequence[Any], by_place: list[str], by_name: list[str]
 ) -> NoReturn:
-    """Options that came by place, as in PyTorch, whose order is taken for them."""
+    """Refuses positional options, and writes them as keywords in PyTorch's order."""
     taken = len(by_place)
     if by_place[-1] == "bias" and isinstance(args[taken - 1], int | str | tuple | list):
         taken -= 1  # no bias was given
@@ -171,14 +171,14 @@ def _places(
     named = [f"{n}={n if hasattr(v, 'shape') else shown(v)}" for n, v in pairs]
     call = ", ".join([*by_place[:taken], *named])
     raise TypeError(
-        f"{fn} takes {len(by_place)} arguments by place and the others by name, but "
-        f"{len(args)} came by place. Write {fn}({call})."
+        f"{fn} takes {len(by_place)} positional arguments and the others by name, but "
+        f"{len(args)} are positional. Write {fn}({call})."
     )
 
 
 # Names --------------------------------------------------------------------------------
 
-# The beginning of a name in lower case, without underscores; the longest first.
+# Beginnings of names, in lower case without underscores; the longest match counts.
 _RANK = "one function for any number of spatial axes: the kernel's rank says how many"
 NAMES = {
     "convtranspose": ("conv_transpose", _RANK),
@@ -214,7 +214,7 @@ MODULES = ("equinox", "nnx", "viz")
 
 
 def absent(name: str, public: Sequence[str]) -> AttributeError:
-    """The error for a name that the package has not, with the one that is meant."""
+    """The error for a name that the package does not have; it suggests a name."""
     plain = name.lower().replace("_", "")
     if plain.startswith("conv") and plain.endswith("transpose"):
         plain = "convtranspose"  # Conv2DTranspose

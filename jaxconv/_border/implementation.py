@@ -1,4 +1,4 @@
-"""``implementation=``: a lowering that is asked for by name has to take the call."""
+"""``implementation=``: a lowering that the user names must be able to run the call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxconv._plan.names import lowerings
 def admit(
     implementation: Any, spec: Spec, image: Shape, kernel: Shape, dtype: Any
 ) -> Spec:
-    """The spec with the asked-for lowering, or an error that says why it cannot be."""
+    """The spec with the named lowering, or an error that says why it cannot run."""
     if implementation is None:
         return spec
     if implementation in LOWERINGS and implementation not in lowerings(spec.role):

@@ -1,6 +1,7 @@
-"""Sizes that no machine holds are refused here, before any array is made.
+"""Refuses sizes that no machine can hold, before any array is made.
 
-Above these limits JAX, NumPy or XLA fail in their own words, or end the process.
+Above these limits JAX, NumPy or XLA raise errors that do not name the argument, or end
+the process.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from jaxconv._core.errors import fail
 from jaxconv._core.geometry import Axis, Geometry, Ints
 from jaxconv._core.spec import Role
 
-ALONG = 2**31 - 1  # elements along an axis, which is what 32-bit indices reach
+ALONG = 2**31 - 1  # elements along an axis: the largest 32-bit index
 ALTOGETHER = 2**40  # elements of an array
 
 
 class Image(NamedTuple):
-    """The image that was given, before any padding."""
+    """The image that the user gave, before any padding."""
 
-    name: str  # what its shape is called
+    name: str  # of its shape in error messages
     shape: Ints
     space: Ints
 
 
 def axes(role: Role, geometry: Geometry, image: Image) -> None:
-    """No axis of space is too long, its padding or what is cropped included."""
+    """Refuses a spatial axis that is too long, with its padding or cropped elements."""
     if not _known(geometry):
         return
     for number, (axis, given) in enumerate(
@@ -39,7 +40,7 @@ def axes(role: Role, geometry: Geometry, image: Image) -> None:
         extent = _extent(axis)
         if _more(extent, ALONG):
             rule = f"makes {extent:,} elements along spatial axis {number}, where at "
-            rule += f"most {ALONG:,} can stand"
+            rule += f"most {ALONG:,} are possible"
             name, got = _culprit(role, axis, given) or (image.name, image.shape)
             fail(name, got, rule, "Use less, or a smaller image")
 
@@ -47,7 +48,7 @@ def axes(role: Role, geometry: Geometry, image: Image) -> None:
 def call(
     role: Role, geometry: Geometry, image: Image, batch: int, channels: tuple[int, int]
 ) -> None:
-    """Neither the padded image nor the result is too large."""
+    """Refuses a call whose padded image or result is too large."""
     axes(role, geometry, image)
     if not _known(geometry):
         return
@@ -63,7 +64,7 @@ def call(
 
 
 def dilated(lhs: Ints, params: Mapping[str, Any]) -> None:
-    """The same of a convolution of lax, whose parameters have lax's names."""
+    """Refuses a convolution of lax that is too large; parameters have lax's names."""
     numbers = params["dimension_numbers"].lhs_spec
     shape = [lhs[numbers[0]], lhs[numbers[1]]]
     steps = (params["window_strides"], params["rhs_dilation"])
@@ -81,7 +82,10 @@ def dilated(lhs: Ints, params: Mapping[str, Any]) -> None:
 
 
 def array(name: str, got: object, shape: Sequence[int]) -> None:
-    """An array of this shape is not too large; ``name`` is what makes it so."""
+    """Refuses an array of this shape if it is too large.
+
+    ``name`` is the argument that determines the shape, and ``got`` its value.
+    """
     count = math.prod(shape)
     if _more(count, ALTOGETHER):
         sizes = " x ".join(f"{size:,}" for size in shape)
@@ -91,14 +95,14 @@ def array(name: str, got: object, shape: Sequence[int]) -> None:
 
 
 def indexed(name: str, got: object, what: str, count: int) -> None:
-    """So many things are numbered with 32 bits."""
+    """Refuses a count that needs more than 32-bit indices."""
     if _more(count, ALONG):
         rule = f"makes {count:,} {what}, and at most {ALONG:,} can be numbered"
         fail(name, got, rule, "Use less, or smaller arrays")
 
 
 def _known(geometry: Geometry) -> bool:
-    """Whether all sizes are numbers; a symbol's limits are its value's."""
+    """Whether all sizes are numbers; symbolic sizes are not checked."""
     sizes: tuple[Any, ...] = (*geometry.input, *geometry.output, *geometry.low)
     return all(isinstance(size, int) for size in sizes)
 
@@ -108,11 +112,11 @@ def _extent(axis: Axis) -> int:
 
 
 def _culprit(role: Role, axis: Axis, given: int) -> tuple[str, object] | None:
-    """The option that makes an axis long, and how it came; None if there is none."""
+    """The option that makes an axis long, and its value; None if there is none."""
     if role == "input":
         name, step = max(("stride", axis.s), ("dilation", axis.d), key=lambda v: v[1])
         return (name, step) if step > 1 else None
-    filled = axis.i - given  # by a padding mode, which leaves nothing to the axis
+    filled = axis.i - given  # elements that a padding mode has added beforehand
     padding = (axis.lo + filled, max(0, axis.hi))
     return ("padding", padding) if any(padding) else None
 

@@ -1,8 +1,8 @@
-"""Images whose sizes in space are symbols, as `jax.export` makes them.
+"""Images with symbolic spatial sizes, as in `jax.export`.
 
-No contraction can be planned without its sizes.  Such a call is checked as any other,
-with a number in place of each symbol, and becomes a convolution of lax, which JAX
-differentiates.
+A lowering can only be chosen for known sizes.  A call with symbolic sizes is checked
+with a number in place of each symbol, and becomes a convolution of lax, with lax's
+gradients.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from jaxconv._core.spec import Role, Shape, Spec
 from jaxconv._lowerings.base import flip, swap_channels
 from jaxconv._lowerings.general.xla import swapped_wrongly
 
-ANY = 2**20  # stands for a size that is not known; larger than any kernel
+ANY = 2**20  # in place of a symbol; larger than any kernel
 WORDS = ("SAME", "SAME_LOWER")
 
 
 def with_numbers(shape: Shape, ndim: int, layout: Any) -> Shape:
-    """The shape with a number for each symbol in space; itself if there is none."""
-    last = not isinstance(layout, str) or layout != "channels_first"  # read later
+    """The shape with a number for each symbolic spatial size.
+
+    It is the same object if there is no such size.
+    """
+    last = not isinstance(layout, str) or layout != "channels_first"  # checked later
     end = len(shape) - last
     space = range(max(end - ndim, 0), end)
     if all(type(shape[axis]) is int for axis in space):
@@ -38,7 +41,7 @@ def with_numbers(shape: Shape, ndim: int, layout: Any) -> Shape:
 
 
 def refuse(shape: Shape, options: dict[str, Any]) -> None:
-    """An error for the options that depend on sizes."""
+    """Refuses the options that depend on sizes."""
     rule = f"depends on sizes, and x.shape={shape} has symbols in space"
     for name, free in (("padding_mode", ("zeros",)), ("implementation", (None, "xla"))):
         if options.get(name, free[0]) not in free:
@@ -50,15 +53,18 @@ def refuse(shape: Shape, options: dict[str, Any]) -> None:
 
 
 def _border(axis: Axis, border: tuple[int, int]) -> tuple[int, int]:
-    """Not negative; one more where XLA would fail (see `swapped_wrongly`)."""
+    """A border without negative widths, or (1, 0) where XLA would fail.
+
+    See `swapped_wrongly`.
+    """
     low, high = max(border[0], 0), max(border[1], 0)
     return (1, 0) if swapped_wrongly(axis, Extent(0, 1, low, high)) else (low, high)
 
 
 class Convolution(NamedTuple):
-    """What a checked call of symbolic sizes does; ``spec`` has numbers in place."""
+    """A checked call with symbolic sizes, run by lax."""
 
-    spec: Spec
+    spec: Spec  # with numbers in place of symbols
     padding: Any  # as the user wrote it
 
     def __call__(self, image: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -79,7 +85,8 @@ class Convolution(NamedTuple):
         if self.padding in WORDS:
             return self._conv(x, w, self.padding, g.stride, None)
         pads = can.padding(self.padding, None, g.kernel, g.stride, g.dilation)
-        # lax's gradient of more padding than the kernel reaches is wrong on a CPU.
+        # On a CPU, lax's gradient is wrong for padding wider than d(k-1), so the rest
+        # is padded beforehand.
         spans = [axis.span - 1 for axis in g.axes]
         kept = [
             (min(lo, n), min(hi, n)) for (lo, hi), n in zip(pads, spans, strict=True)
@@ -88,7 +95,11 @@ class Convolution(NamedTuple):
         return self._conv(self._around(x, more), w, kept, g.stride, None)
 
     def _transposed(self, y: jax.Array, w: jax.Array) -> jax.Array:
-        """Zeros between, a border, and the turned kernel; a negative border crops."""
+        """A convolution of stride 1 over y with s-1 zeros between its elements.
+
+        The kernel is flipped and its channels are swapped.  The padding is d(k-1) - lo;
+        where that is negative, the result is cropped instead.
+        """
         g = self.spec.geometry
         borders = [(a.span - 1 - a.lo, a.span - 1 - a.hi) for a in g.axes]
         pads = list(map(_border, g.axes, borders))
@@ -100,7 +111,7 @@ class Convolution(NamedTuple):
         return self._around(out, crop)
 
     def _around(self, v: jax.Array, widths: list[tuple[int, int]]) -> jax.Array:
-        """Zeros around space, or fewer elements where a width is negative."""
+        """Zeros around the spatial axes; a negative width removes elements."""
         if not any(map(any, widths)):
             return v
         config = [(0, 0, 0)] * v.ndim

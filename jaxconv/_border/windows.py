@@ -1,4 +1,4 @@
-"""Stride, dilation and padding, in canonical form, and the geometry they make."""
+"""Stride, dilation and padding in canonical form, and the geometry that they define."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Windows:
     dilation: Ints
     padding: can.PaddingLike
     mode: str
-    kernel: str = "kernel"  # what the user calls the window
+    kernel: str = "kernel"  # the argument that gives the window, in error messages
 
     @classmethod
     def read(
@@ -40,7 +40,11 @@ class Windows:
         )
 
     def conv(self, i: Ints, k: Ints) -> tuple[Geometry, Pairs]:
-        """The geometry on an input of size i, and what to pad by hand beforehand."""
+        """The geometry of a convolution of an input of size i.
+
+        The second result is the padding that a padding mode needs beforehand; it is
+        empty for zeros, which are part of the geometry.
+        """
         s, d = self.stride, self.dilation
         can.known("x.shape", i, i)
         pads = can.padding(self.padding, i, k, s, d)
@@ -51,7 +55,11 @@ class Windows:
     def transpose(
         self, o: Ints, k: Ints, extra: Any, size: Any
     ) -> tuple[Geometry, Pairs]:
-        """The geometry of the convolution that has o outputs, to be undone."""
+        """The geometry of a transposed convolution of an argument of size o.
+
+        It is the geometry of the convolution with o outputs.  ``extra`` is
+        output_padding, ``size`` output_size.
+        """
         pads, op = _transposed_padding(self, o, k, extra, size)
         i = _input_sizes(o, k, self.stride, self.dilation, pads, op)
         if min(i) < 1:
@@ -73,7 +81,7 @@ class Windows:
 def _transposed_padding(
     windows: Windows, o: Ints, k: Ints, extra: Any, size: Any
 ) -> tuple[Pairs, Ints]:
-    """Padding and output_padding of the convolution to be undone."""
+    """The padding and the output_padding of a transposed convolution."""
     s, d, word = windows.stride, windows.dilation, windows.padding
     op = can.ints("output_padding", extra, len(k), 0)
     if size is not None and any(op):
@@ -120,7 +128,7 @@ def _input_sizes(
 
 
 def _size_beyond(size: Any, least: Ints, s: Ints) -> Ints:
-    """How much more than the least size output_size asks for: 0 to stride-1."""
+    """By how much output_size exceeds the least possible size: 0 to stride-1."""
     wanted = can.ints("output_size", size, len(s), 1)
     most = tuple(a + b - 1 for a, b in zip(least, s, strict=True))
     beyond = tuple(a - b for a, b in zip(wanted, least, strict=True))

@@ -1,10 +1,11 @@
-"""Deformable convolution and its relatives: one sampler, and what is made of it.
+"""Deformable convolution and related operations, all built on one sampling primitive.
 
-_form.py    the primitive: weighted sums of an image's rows, in its three roles
-_roles.py   how each role is computed
-_frame.py   positions between pixels become rows and weights
-_columns.py sampled columns times a kernel, at once or in chunks
-_read.py    border: shapes and options of deformable convolution
+form.py       the primitive: weighted sums of an image's rows, in three roles
+roles.py      how each role is computed
+partition.py  what one device computes of a partitioned role
+frame.py      converts positions between pixels to rows and interpolation weights
+columns.py    sampled columns times a kernel, at once or in chunks
+read.py       checks shapes and options of deformable convolution
 conv.py  shard.py  transpose.py  aggregate.py  attention.py   the public functions
 """
 

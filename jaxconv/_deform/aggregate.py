@@ -37,30 +37,32 @@ def deform_aggregate(
     softmax: bool = False,
     layout: str = "channels_first",
 ) -> jax.Array:
-    r"""Weighted sums of samples around each position: what DCNv3 and DCNv4 compute.
+    r"""Weighted sums of samples around each position, as in DCNv3 and DCNv4.
 
     .. math::
         y[n, g, c, p] = \sum_{t} a[n, g, t, p] \; x(n, g, c, \; p \cdot s + h -
             \mathit{lo} + (t \cdot d - h + \Delta[n, g, t, p]) \cdot r)
 
-    x between pixels is as in `deform_conv`.  All channels of a group read at the same
-    positions with the same weights, which belong to the position, and do not mix.
+    Between pixels x is interpolated as in `deform_conv`.  All channels of a group use
+    the same positions and weights; channels do not mix.
 
     Letters: as in `deform_conv`; a weights, r offset_scale, h = floor(d(k-1)/2) the
-    window's middle, from where r scales the taps and their offsets.  T taps, G groups.
+    centre of the window, about which r scales the taps and their offsets; T taps, G
+    groups.
 
     Args:
       x: input, (N, C, \*space), or (C, \*space) without a batch; floating.
-      offset: (N, G*T*d, \*out): group slowest, then tap, then axis.  The order is that
-        of the original: the LAST axis first (dx before dy), and of the taps, too, the
-        last axis is the slowest, which is not the order of `deform_conv`.
+      offset: (N, G*T*d, \*out): group slowest, then tap, then axis.  As in the original
+        operators and unlike in `deform_conv`, the LAST axis comes first (dx before dy),
+        and the last axis is also the slowest one of the taps.
       weights: (N, G*T, \*out), in the order of the offset's groups and taps.
       kernel_size: the window: one int per spatial axis, or an int for a square one in
         two dimensions.
       stride, padding, dilation: as in `conv`.
-      offset_scale: r; 1 puts the taps where a convolution has them.
-      remove_center: leaves out the middle tap, of a window that has one; T is one less.
-      softmax: the weights are exponents, to be normalised over the taps of a group.
+      offset_scale: r; with 1 and zero offsets the taps are those of a convolution.
+      remove_center: whether to omit the centre tap of a window of odd size; T is then
+        one less.
+      softmax: whether to apply a softmax to the weights, over the taps of a group.
       layout: "channels_first", or "channels_last": x (N, \*space, C), offset and
         weights (N, \*out, channels).
 
@@ -68,7 +70,7 @@ def deform_aggregate(
       (N, C, \*out), with out as in `conv`.
 
     Raises:
-      ValueError: shapes, sizes or words that do not fit.
+      ValueError: shapes, sizes or options that do not fit.
       TypeError: operands of different types, or not floating.
 
     Example:
@@ -78,9 +80,9 @@ def deform_aggregate(
       >>> jaxconv.deform_aggregate(x, offset, jnp.ones((3, 4)), (3,), padding=1)
       Array([[10., 35., 60., 50.]], dtype=float32)
 
-    Elsewhere: OpenGVLab's DCNv3 (`softmax=True` is what its layer does to the weights
-    before) and DCNv4, channels last, two dimensions, compiled for CUDA; DCNv4 packs
-    offset and weights into one array, per group 2*T offsets and then T weights.
+    Elsewhere: OpenGVLab's DCNv3 and DCNv4, for CUDA, with channels last and two
+    dimensions.  DCNv3's layer applies the softmax itself.  DCNv4 packs offset and
+    weights into one array, per group 2*T offsets followed by T weights.
 
     Source: Wang et al., arXiv:2211.05778; Xiong et al., arXiv:2401.06197.
     """
@@ -122,7 +124,7 @@ def _setup(
     steps: tuple[Any, Any, Any],
     remove_center: bool,
 ) -> tuple[Geometry, list[Ints], int]:
-    """The geometry, the taps in the operator's order, and the number of groups."""
+    """The geometry, the taps in the order of `_taps`, and the number of groups."""
     space, c = read.space(image, layout), read.channels(image, layout)
     can.space_not_empty(space, (image[0], c), ("x.shape", shape))
     windows = Windows.read(len(window), *steps, "zeros", "kernel_size")
@@ -138,7 +140,7 @@ def _setup(
 def sum_terms(
     frame: Frame, x: jax.Array, places: list[jax.Array], factor: jax.Array
 ) -> jax.Array:
-    """Positions and factors (n, terms, samples, groups) to (n, samples, groups, c)."""
+    """Sums over terms: (n, terms, samples, groups) to (n, samples, groups, c)."""
     index, shares = frame.locate(places, factor)
     n, terms, samples, groups = index.shape
     flat = samples * groups
@@ -160,7 +162,7 @@ def _window(kernel_size: Any) -> Ints:
 
 
 def _taps(geometry: Geometry, remove_center: bool) -> list[Ints]:
-    """The taps in the operator's order: the last axis is the slowest."""
+    """The taps in the order of the original operators: the last axis is the slowest."""
     ranges = (range(k) for k in reversed(geometry.kernel))
     taps = [tap[::-1] for tap in itertools.product(*ranges)]
     if not remove_center:
@@ -175,7 +177,7 @@ def _taps(geometry: Geometry, remove_center: bool) -> list[Ints]:
 def _places(
     geometry: Geometry, taps: list[Ints], moved: list[jax.Array], scale: float
 ) -> list[jax.Array]:
-    """Positions per axis, (n, taps, positions, groups), from offsets of that shape."""
+    """One array of positions per axis, (n, taps, positions, groups), like offsets."""
     places: list[jax.Array] = []
     for number, (axis, offset) in enumerate(zip(geometry.axes, moved, strict=True)):
         middle = axis.d * (axis.k - 1) // 2

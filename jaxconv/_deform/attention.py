@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention's sampling."""
+"""The sampling step of multi-scale deformable attention."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def deform_attention_sample(
         y[n, q, m, c] = \sum_{l, k} A[n, q, m, l, k] \;
             x_l(n, m, c, \; \varphi[n, q, m, l, k] \cdot \mathit{size}_l - 1/2)
 
-    x between pixels is as in `deform_conv`: linear, zero outside.  A location of 0 is
-    the outer edge of a map's first pixel and 1 that of its last.
+    Between pixels x is interpolated linearly, with zeros outside, as in `deform_conv`.
+    A location of 0 is the outer edge of a map's first pixel, and 1 that of its last.
 
     Letters: query q, head m, level l, point k, channel c of the head; A weights,
-    :math:`\varphi` locations; S pixels of all levels together, L levels, d axes.
+    :math:`\varphi` locations; S number of pixels of all levels, L levels, d axes.
 
     Args:
-      values: (N, S, M, C): each level's pixels row-major, one level after another; or
-        (S, M, C) without a batch; floating.
-      spatial_shapes: the size of each level, (height, width) in two dimensions, ints.
-      locations: (N, Q, M, L, K, d), the LAST axis first (x before y).
-      weights: (N, Q, M, L, K), used as they are: normalise them before.
+      values: (N, S, M, C): the pixels of the first level row-major, then those of the
+        next; or (S, M, C) without a batch; floating.
+      spatial_shapes: the size of each level in ints, (height, width) in two dimensions.
+      locations: (N, Q, M, L, K, d), with the LAST axis first (x before y).
+      weights: (N, Q, M, L, K); no softmax is applied to them.
 
     Returns:
       (N, Q, M*C).
@@ -75,7 +75,7 @@ def deform_attention_sample(
     _check(maps.shape, levels, points.shape, factor.shape)
     n, _, heads, channels = maps.shape
     wide = accumulator(maps.dtype)
-    # Points become the terms of a sum: (n, points, queries, heads, levels, ...).
+    # The points become the terms of the sums: (n, points, queries, heads, levels, ...).
     points = jnp.moveaxis(points, 4, 1).astype(wide)
     factor = jnp.moveaxis(factor, 4, 1).astype(wide)
     start, total = 0, jnp.zeros((n, points.shape[2], heads, channels), wide)

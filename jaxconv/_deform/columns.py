@@ -1,8 +1,9 @@
-"""Sampled columns times a kernel: at once, or in chunks of output positions.
+"""Sampled columns times a kernel, at once or in chunks of output positions.
 
-The columns of an output position are what its window read, (taps, channels), as in
-`unfold`.  All of them together are taps times larger than the image.  In chunks only
-some exist at a time, in the derivatives too: those sample again what they need.
+The column of an output position contains the samples of its window, (taps, channels),
+as in `unfold`.  All columns together are larger than the image by the number of taps.
+In chunks only a part of them exists at a time.  The gradients sample again instead of
+storing them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from jaxconv._deform.form import sample
 
 
 class Samples(NamedTuple):
-    """Where every output position reads, for each tap and offset group."""
+    """What every output position reads, for each tap and offset group."""
 
     first: jax.Array  # the row of the first corner, (n, positions, taps, groups)
     weights: jax.Array  # (n, corners, positions, taps, groups)
@@ -38,7 +39,7 @@ def multiply(
     chunks: int,
     precision: Any,
 ) -> jax.Array:
-    """(n, rows, c), and a kernel (g, taps, c/g, o), to (n, positions, g*o)."""
+    """From rows (n, rows, c) and a kernel (g, taps, c/g, o) to (n, positions, g*o)."""
     one = partial(
         _multiply, rows, kernel=kernel, deltas=samples.deltas, precision=precision
     )
@@ -55,7 +56,8 @@ def _in_chunks(
 ) -> jax.Array:
     positions = index.shape[1]
     parts = _split(index, chunks, 1), _split(weights, chunks, 2)
-    # Inside a loop nothing is merged across the checkpoint; a barrier would only cost.
+    # Inside a loop XLA cannot merge the recomputation with the forward pass anyway, so
+    # the barrier of prevent_cse is not needed.
     again = jax.checkpoint(one, prevent_cse=False)
     out = lax.map(lambda part: again(*part), parts)
     out = jnp.moveaxis(out, 0, 1)
@@ -64,9 +66,10 @@ def _in_chunks(
 
 
 def _split(v: jax.Array, chunks: int, axis: int) -> jax.Array:
-    """The axis in equal parts, which come first; the last one is filled up with zeros.
+    """Splits an axis into equal parts, along a new first axis.
 
-    A row and weights of zero make a sample that lies nowhere.
+    The last part is padded with zeros: row 0 with weight 0 is a sample that contributes
+    nothing.
     """
     length = -(-v.shape[axis] // chunks)
     around = [(0, 0)] * v.ndim
@@ -100,9 +103,10 @@ def _multiply(
 
 
 def _product(columns: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
-    """(p, taps, c) and (g, taps, c/g, o) to (p, g*o).
+    """From columns (p, taps, c) and a kernel (g, taps, c/g, o) to (p, g*o).
 
-    A convolution whose only window holds all taps: it partitions itself as any other.
+    This is a 1-D convolution whose only window contains all taps, so it is planned and
+    partitioned like any other.
     """
     g, taps, c, o = kernel.shape
     geometry = Geometry((taps,), (taps,), (1,), (1,), (1,), (0,))

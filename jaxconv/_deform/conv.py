@@ -33,45 +33,42 @@ def deform_conv(
     memory_limit: int | None = None,
     precision: Any = None,
 ) -> jax.Array:
-    r"""Deformable convolution: every tap reads where its offset says, between pixels.
+    r"""Deformable convolution: an offset moves the position that each tap reads.
 
     .. math::
         y[n, o, p] = b[o] + \sum_{c, t} w[o, c, t] \; m[n, t, p] \;
             x(n, c, \; p \cdot s + t \cdot d - \mathit{lo} + \Delta[n, t, p])
 
-    where x between pixels is interpolated linearly along every axis, and each of the
-    pixels around that lies outside the image counts as zero.
+    Between pixels x is interpolated linearly along every axis, with zeros outside the
+    image.
 
-    Letters: as in `conv`, group left out; d axes of space, T taps, G offset groups;
+    Letters: as in `conv`, without the group; d spatial axes, T taps, G offset groups;
     :math:`\Delta` offset, m mask (1 without one), per offset group.  Offsets are in
     elements of x, added after stride, padding and dilation.
 
-    Args:
-      x: input, (N, C, \*space), or (C, \*space) without a batch; floating.
-      offset: (N, G*T*d, \*out): group slowest, then tap (row-major), then axis, the
-        first one first (dy before dx).  G follows from it and divides C.
-      kernel: weights, (O, C/groups, \*window), in groups that need not be those of the
-        offsets.  Its rank says how many axes are space.
-      bias: (O,), or None.
-      mask: (N, G*T, \*out): a factor for every tap, in the offset's order; or None.
-      stride, padding, dilation: as in `conv`.
-      layout: "channels_first", or "channels_last": x (N, \*space, C), kernel
-        (\*window, C/groups, O), offset and mask (N, \*out, channels).
-      implementation: None chooses by memory_limit; "columns" samples everything first
-        (N*T*C*out elements) and multiplies once; "chunks" goes through the output
-        positions in parts of at most a tenth of that, and derivatives sample again.
-      memory_limit: most bytes of sampled columns at a time (but at least one output
-        position); None is 4 MiB on a CPU, where what stays in the cache is also
-        faster, and else 256 MiB.
-      precision: of the product, as in `jax.lax.dot_general`.
+    Args: x: input, (N, C, \*space), or (C, \*space) without a batch; floating. offset:
+      (N, G*T*d, \*out): group slowest, then tap (row-major), then axis in the order of
+      the image (dy before dx).  G follows from this size and divides C. kernel:
+      weights, (O, C/groups, \*window); its groups may differ from those of the offset.
+      Its rank minus 2 is the number of spatial axes. bias: (O,), or None. mask: (N,
+      G*T, \*out): a factor for every tap, in the order of the offset; or None. stride,
+      padding, dilation: as in `conv`. layout: "channels_first", or "channels_last": x
+      (N, \*space, C), kernel (\*window, C/groups, O), offset and mask (N, \*out,
+      channels). implementation: None chooses by memory_limit.  "columns" samples
+      everything first (N*T*C*out elements) and multiplies once.  "chunks" computes the
+      output positions in chunks of at most a tenth of that, and its gradients sample
+      again. memory_limit: the largest number of bytes of sampled columns at a time (at
+      least one output position).  None is 4 MiB on a CPU, where columns that stay in
+      the cache are also faster, and 256 MiB elsewhere. precision: of the product, as in
+      `jax.lax.dot_general`.
 
     Returns:
       (N, O, \*out), with out as in `conv`.  16-bit types are sampled and added up in
       float32.
 
     Raises:
-      ValueError: shapes, sizes or words that do not fit; the message says how many
-        channels are expected and from what that follows.
+      ValueError: shapes, sizes or options that do not fit; the message states the
+        expected number of channels and what it follows from.
       TypeError: operands of different types, or not floating.
 
     Example:
@@ -81,10 +78,10 @@ def deform_conv(
       >>> jaxconv.deform_conv(x, offset, jnp.array([[[1.0]]]))  # 9: outside
       Array([[ 0. , 15. , 17.5,  0. ]], dtype=float32)
 
-    Elsewhere: `torchvision.ops.deform_conv2d` means the same, value for value, in two
-    dimensions; so are the derivatives at whole positions: the slopes to the right, at
-    exactly -1 too.  An offset that is infinite or not a number contributes zero here,
-    as every sample that is not within one pixel of the image does.
+    Elsewhere: `torchvision.ops.deform_conv2d` gives the same values in two dimensions,
+    and the same derivatives at integer positions, which are taken to the right, at
+    exactly -1 too.  A sample with an infinite or NaN offset contributes zero here, as
+    every sample does that is a pixel or more outside the image.
 
     Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (mask).
     """
@@ -108,7 +105,7 @@ def deform_conv(
 
 
 def kernel_groups(shape: Ints, image: Ints, kernel: Ints, layout: Layout) -> int:
-    """How many groups of the kernel's input channels x has; they divide its outputs."""
+    """The number of groups, from the channels of x and kernel; refuses what misfits."""
     o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
     can.window_not_empty(read.window(kernel, layout), kernel)
     if 0 in (o, c):

@@ -1,20 +1,21 @@
-"""The sampler's primitive: three roles, closed under differentiation.
+"""The sampling primitive: three roles, closed under differentiation.
 
-Once it is known which rows of the image a sample reads, sampling is trilinear, as a
-convolution is:
+An image is stored as rows, one vector of channels per pixel.  For fixed indices of the
+rows that a sample reads, sampling is a trilinear form, as a convolution is:
 
     T(x, w, y) = sum of x[n, i[n, m, s] + delta[k], c] * w[n, k, m, s] * y[n, s, c]
 
-over batch n, sample s, the terms m that one sample adds up, the corners k of the cell
-that a term lies in, and channel c; i and delta are integers.  Leaving one operand open
-gives one role:
+over batch n, sample s, the terms m that one sample adds up, the corners k of the grid
+cell that contains a term's position, and channel c; i and delta are integers.  Leaving
+one operand open gives one role:
 
-    "samples"  x, w -> y   gathers rows and adds them up, weighted
-    "image"    y, w -> x   adds samples to the rows that they were read from
+    "samples"  x, w -> y   gathers rows and adds them up with weights
+    "image"    y, w -> x   scatters samples to the rows that they read
     "weights"  x, y -> w   products of samples and the rows that they read
 
 Each is bilinear, and its transpose with respect to either operand is another of the
-three.  Positions enter through w, whose dependence on them JAX differentiates.
+three, as in `jaxconv._core.contract`.  The interpolation weights w depend on the
+positions in JAX operations, which JAX differentiates.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ OPERANDS: dict[Role, tuple[Role, Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The static part: which operand is open, where the corners lie, and the type."""
+    """The static part: the role, the corners of a cell, and the result's type."""
 
     role: Role
-    deltas: Ints  # rows from a cell's first corner to each of its corners
+    deltas: Ints  # number of rows from a cell's first corner to each of its corners
     rows: int  # of the image
     dtype: np.dtype  # of the result
-    sharding: Any = None  # the result's, where the transpose rule knows it
+    sharding: Any = None  # of the result, where the transpose rule knows it
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -68,13 +69,16 @@ sample_p = Primitive("jaxconv_sample")
 def sample(
     image: jax.Array, weights: jax.Array, index: jax.Array, deltas: Ints
 ) -> jax.Array:
-    """(n, r, c) rows, (n, k, m, s) weights and (n, m, s) first rows to (n, s, c)."""
+    """The samples (n, s, c) of rows (n, r, c), by weights (n, k, m, s).
+
+    ``index``, (n, m, s), has the row of the first corner of each cell.
+    """
     form = Form("samples", deltas, image.shape[1], np.dtype(image.dtype))
     return _bind(image, weights, index, form)
 
 
 def _bind(a: Any, b: Any, index: Any, form: Form) -> jax.Array:
-    """Binds the operands; inside shard_map all vary over the same mesh axes."""
+    """Binds the operands, which vary over the same mesh axes inside `shard_map`."""
     return sample_p.bind(*vary_alike(a, b, index), form=form)
 
 
@@ -106,7 +110,7 @@ sample_p.def_impl(jax.jit(sample_p.bind, static_argnames="form"))
 
 
 def _transpose(cotangent: Any, a: Any, b: Any, index: Any, *, form: Form) -> Any:
-    """Leaves the unknown operand open instead of the result, which is now known."""
+    """The cotangent of the undefined operand, by the role that computes it."""
     position = 0 if ad.is_undefined_primal(a) else 1
     aval = (a, b)[position].aval
     if type(cotangent) is ad.Zero:
@@ -134,10 +138,11 @@ ad.primitive_transposes[sample_p] = _transpose
 
 
 def _batch(args: Sequence[Any], dims: Sequence[Any], *, form: Form) -> Any:
-    """A mapped axis joins channels, else samples, else the batch, in this order.
+    """Merges the mapped axis into channels, samples or batch.
 
-    Channels if only image and samples have it, samples if the image has it not: so
-    that as little as possible is repeated.  The result is the same primitive again.
+    It is merged into the channels if only image and samples are mapped, into the
+    samples if the image is not, and else into the batch.  This repeats as little as
+    possible of the operands that are not mapped.  The result is this primitive again.
     """
     mapped = {form.role} | {
         name for name, dim in zip(form.names, dims, strict=True) if dim is not None
@@ -156,7 +161,7 @@ def _batch(args: Sequence[Any], dims: Sequence[Any], *, form: Form) -> Any:
 
 
 def _join(v: jax.Array, dim: int | None, size: int, axis: int) -> jax.Array:
-    """Merges the mapped axis into ``axis``; an operand without such a letter stays."""
+    """Merges the mapped axis into ``axis``, if the operand has the letter at all."""
     if axis < 0:
         return v
     if dim is None:
@@ -174,22 +179,24 @@ taylor.register(sample_p)
 
 
 def run(a: Any, b: Any, index: Any, *, form: Form, shape: Ints, kind: str) -> Any:
-    """A role computed as suits a kind of platform."""
+    """Computes a role in the way for this kind of platform."""
     if 0 in (*shape, *a.shape, *b.shape):
         return jnp.zeros(shape, form.dtype)
     compute = _roles.ROLES[form.role, kind == "tpu"]
     one = partial(compute, deltas=form.deltas, rows=form.rows)
 
     def each(a: Any, b: Any, index: Any) -> jax.Array:
-        # Side by side, since XLA would otherwise find the row anew for every channel.
+        # Stacked, because XLA would otherwise compute the index once per channel.
         corners = jnp.stack([index + delta for delta in form.deltas], axis=1)
         with jax.named_scope(f"jaxconv.{form.role}"):
             return jax.vmap(one)(a, b, corners).astype(form.dtype)
 
     if kind != "cpu":
         return each(a, b, index)
+    # The condition always holds.  XLA does not fuse across a conditional; without it, a
+    # CPU would compute rows and weights again for every channel of what follows.
     return jax.lax.cond(
-        index[(0,) * index.ndim] >= 0,  # always
+        index[(0,) * index.ndim] >= 0,
         each,
         lambda *_: jnp.zeros(shape, form.dtype),
         *(a, b, index),

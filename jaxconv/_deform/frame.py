@@ -1,10 +1,10 @@
-"""Positions between pixels: the rows that a sample reads there, and their weights.
+"""Positions between pixels: the rows that a sample reads, and their weights.
 
-The image gets a frame of zeros: one on each side of every axis, so that every corner
-of a cell that touches the image exists, and one more in front of the first axis.  A
-sample that lies nowhere (outside, infinite, not a number) reads the cell in that
-corner, whose corners are all zero, with weights of zero: whatever the image holds, it
-contributes nothing.
+The image is padded with zeros: by one on each side of every axis, so that all corners
+of a cell that overlaps the image exist, and by one more in front of the first axis.  A
+sample without a valid position (outside, infinite or NaN) reads the very first cell,
+whose corners are all zeros, with weights of zero.  It contributes nothing even if the
+image contains NaN or infinity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxconv._core.geometry import Ints
 
 
 class Frame(NamedTuple):
-    """An image of this size with its channels in groups, and zeros around it."""
+    """An image of this size with channels in groups and zeros around it, as rows."""
 
     space: Ints
     groups: int = 1
@@ -39,7 +39,7 @@ class Frame(NamedTuple):
 
     @property
     def steps(self) -> Ints:
-        """Rows from one element of each axis to the next."""
+        """Number of rows from one element of each axis to the next."""
         return tuple(
             math.prod(self.sizes[axis + 1 :]) * self.groups
             for axis in range(len(self.space))
@@ -47,12 +47,12 @@ class Frame(NamedTuple):
 
     @property
     def deltas(self) -> Ints:
-        """Rows from a cell's first corner to each of its corners, last axis fastest."""
+        """Number of rows from a cell's first corner to each, last axis fastest."""
         corners = itertools.product((0, 1), repeat=len(self.space))
         return tuple(int(np.dot(corner, self.steps)) for corner in corners)
 
     def rows(self, x: jax.Array) -> jax.Array:
-        """(n, *space, c) to (n, rows, c/groups), a pixel's groups one below another."""
+        """From (n, *space, c) to (n, rows, c/groups), a pixel's groups adjacent."""
         around = [(0, 0), *((lo, 1) for lo in self.low), (0, 0)]
         n, c = x.shape[0], x.shape[-1]
         count = math.prod(self.sizes) * self.groups
@@ -61,13 +61,14 @@ class Frame(NamedTuple):
     def locate(
         self, positions: Sequence[jax.Array], factor: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """First rows, and weights times a factor, of samples at these positions.
+        """The first rows and the weights of samples at these positions.
 
-        One array per axis, all (n, ..., groups), in pixels: 0 is the first one's
-        middle.  The weights' corners stand behind n.
+        Positions are one array (n, ..., groups) per axis, in pixels; 0 is the centre of
+        the first pixel.  First rows have that shape too; weights are (n, corners, ...,
+        groups) and are multiplied by ``factor``.
 
-        A position of exactly -1 is inside: its sample is zero, but its slope, which is
-        that to its right, leads into the image.
+        A position of exactly -1 counts as inside: the sample is zero there, but its
+        derivative, taken to the right, is not.
         """
         inside = jnp.ones(positions[0].shape, bool)
         for position, size in zip(positions, self.space, strict=True):

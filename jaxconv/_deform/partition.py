@@ -1,7 +1,8 @@
-"""A sampling on many devices: what each has and computes.
+"""Sampling on many devices: the shards and the program of each.
 
-Batch, channels and samples are cut freely; where such a letter is summed the shards are
-added up.  Any sample may read any row and weight any corner, so those are whole.
+Batch, channels and samples can be sharded; where a role sums over such a letter, the
+results of the shards are added up.  Rows, corners and terms are not sharded, because a
+sample may read any row.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jaxconv._core.partitioned import Digits, Shards, names
 from jaxconv._core.share import Held, Key, share
 
 AXES = {"image": "nrc", "weights": "nkms", "samples": "nsc", "index": "nms"}
-CUT = "nsc"
+CUT = "nsc"  # the letters that can be sharded
 
 
 def divide(
@@ -27,7 +28,7 @@ def divide(
     lying: tuple[Digits, ...],
     bases: Ints,
 ) -> Shards:
-    """The program of one device, from how operands and result lie."""
+    """The program of one device, from the shardings of operands and result."""
     roles = (*form.names, form.role)
     whole: dict[Key, int] = {
         letter: size
@@ -59,7 +60,7 @@ def divide(
 
 
 def rule(form: Any, arrays: tuple[Any, ...]) -> tuple[str, dict[str, int]]:
-    """The letters, in the notation of `custom_partitioning`."""
+    """The letters of operands and result, as a rule of `custom_partitioning`."""
     del arrays
     first, second, index = (" ".join(AXES[name]) for name in form.names)
     return f"{first}, {second}, {index} -> {' '.join(AXES[form.role])}", {}

@@ -1,4 +1,4 @@
-"""The border of deformable convolution: shapes and options, checked once."""
+"""Checks shapes and options of deformable convolution."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from jaxconv._deform.frame import Frame
 
 IMPLEMENTATIONS = ("columns", "chunks")
 MEMORY_LIMIT = {"cpu": 2**22, "other": 2**28}  # bytes of columns at a time
-PARTS = 10  # "chunks" are at most this part of all columns
+PARTS = 10  # a chunk has at most one tenth of all columns
 
 
 class Deform(NamedTuple):
-    """A checked call, channels last inside."""
+    """A checked call; computes with channels last."""
 
     geometry: Geometry
     layout: Layout
@@ -35,14 +35,17 @@ class Deform(NamedTuple):
     precision: Any
 
     def columns(self, offset: jax.Array, mask: jax.Array | None) -> Samples:
-        """Where each output position, tap and group reads."""
+        """What each output position reads, by tap and offset group."""
         frame = Frame(self.geometry.input, self.offset_groups)
         positions = self.positions(offset)
         factor = None if mask is None else self._per_sample(mask, 1)[..., 0, :]
         return Samples(*frame.locate(positions, factor), frame.deltas)
 
     def positions(self, offset: jax.Array) -> list[jax.Array]:
-        """Where each output position, tap and group reads, in elements of an axis."""
+        """The positions that are read, in elements: (n, positions, taps, groups) each.
+
+        There is one array per spatial axis.
+        """
         moved = self._per_sample(offset, self.geometry.ndim)
         return [
             base[None, :, :, None] + moved[..., axis, :]
@@ -54,7 +57,7 @@ class Deform(NamedTuple):
         return per_sample(v, split, self.geometry, self.layout)
 
     def __call__(self, x: jax.Array, samples: Samples, kernel: jax.Array) -> jax.Array:
-        """x (n, c, *space) to (n, o, *out), or both channels last."""
+        """From x (n, c, *space) to (n, o, *out), or both with channels last."""
         first = self.layout == "channels_first"
         x = jnp.moveaxis(x, 1, -1) if first else x
         rows = Frame(self.geometry.input, self.offset_groups).rows(x)
@@ -83,9 +86,9 @@ class Deform(NamedTuple):
 def per_sample(
     v: jax.Array, split: tuple[int, int, int], geometry: Geometry, layout: Layout
 ) -> jax.Array:
-    """Channels (groups, taps, parts) to (n, positions, taps, parts, groups).
+    """Splits channels (groups, taps, parts) into (n, positions, taps, parts, groups).
 
-    Positions need float32's digits, whatever the type of the offsets.
+    The result is at least float32, because 16-bit types are too coarse for positions.
     """
     v = v.astype(accumulator(v.dtype))
     n, positions = v.shape[0], geometry.positions
@@ -95,7 +98,7 @@ def per_sample(
 
 
 def _places(geometry: Geometry, dtype: Any) -> list[jax.Array]:
-    """Where taps lie without offsets: (positions, taps) for each axis."""
+    """The positions that taps read without offsets: (positions, taps) for each axis."""
     places: list[jax.Array] = []
     shape = (*geometry.output, *geometry.kernel)
     for number, axis in enumerate(geometry.axes):
@@ -113,7 +116,7 @@ def _places(geometry: Geometry, dtype: Any) -> list[jax.Array]:
 
 
 def arrays(**given: Any) -> SimpleNamespace:
-    """Arrays of one floating type, by name; a bias and a mask may be None."""
+    """Checks arrays of one floating type, by name; bias and mask may be None."""
     read = {
         k: None if v is None and k in ("bias", "mask") else can.array(k, v)
         for k, v in given.items()
@@ -142,7 +145,7 @@ def window(kernel: Sequence[int], layout: Layout) -> Ints:
 def offset_groups(
     offset: Sequence[int], taps: int, c: int, ndim: int, layout: Layout
 ) -> int:
-    """How many groups the offset's channels are for; they must divide x's."""
+    """The number of offset groups, which must divide the channels of x."""
     each, found = ndim * taps, channels(offset, layout)
     what = f"{taps} taps with {ndim} offset{'s' if ndim > 1 else ''} each"
     if found == 0 or found % each:
@@ -163,14 +166,14 @@ def offset_groups(
 def matches(
     name: str, shape: Sequence[int], wanted: Sequence[int], reason: str
 ) -> None:
-    """An array that stands at every output position has exactly the shape wanted."""
+    """Refuses an array whose shape is not exactly ``wanted``."""
     if tuple(shape) != tuple(wanted):
         rule = f"must be {tuple(wanted)}: {reason}"
         can.fail(f"{name}.shape", tuple(shape), rule, "Give it that shape")
 
 
 def at_positions(n: int, c: int, geometry: Geometry, layout: Layout) -> Ints:
-    """Shape of an array with c channels at every output position."""
+    """The shape of an array with c channels at every output position."""
     if layout == "channels_first":
         return (n, c, *geometry.output)
     return (n, *geometry.output, c)
@@ -185,9 +188,9 @@ def check_offset(
     taps: int,
     layout: Layout,
 ) -> int:
-    """The number of offset groups, if offset and factor have the shapes they need.
+    """The number of offset groups; refuses wrong shapes of offset and factor.
 
-    The factor, mask or weights, comes with its name.
+    ``factor`` is the name and the shape of the mask or the weights.
     """
     if len(offset) != geometry.ndim + 2:
         rule = f"has {len(offset)} axes with its batch, but x has {geometry.ndim + 2}"
@@ -206,7 +209,7 @@ def check_offset(
 
 
 class Options(NamedTuple):
-    """Options of how to compute, not what; the first two are read in `deform`."""
+    """Options that do not change the result; `deform` checks the first two."""
 
     implementation: Any
     memory_limit: Any
@@ -223,7 +226,7 @@ def deform(
     mask: jax.Array | None,
     options: Options,
 ) -> Deform:
-    """The checked call for an image (n, c, ...) or (n, ..., c) of this shape."""
+    """Checks a call with an image of this shape, (n, c, ...) or (n, ..., c)."""
     n, c = shape[0], channels(shape, layout)
     factor = None if mask is None else ("mask", mask.shape)
     taps = geometry.taps
@@ -242,9 +245,9 @@ def deform(
 def within_limits(
     role: Role, geometry: Geometry, layout: Layout, shape: Sequence[int]
 ) -> None:
-    """No axis is too long; role "input" where the image is a transposed one's result.
+    """Refuses an image that is too large; role "input" means that it is the result.
 
-    A convolution's result has the size of the offsets, which are there.
+    The result of a convolution has the size of the offset, which already exists.
     """
     image = limits.Image("x.shape", tuple(shape), space(shape, layout))
     limits.axes(role, geometry, image)
@@ -253,7 +256,7 @@ def within_limits(
 
 
 def countable(name: str, shape: Sequence[int], frame: Frame) -> None:
-    """Samples number the rows of the framed image in 32 bits."""
+    """Refuses an image whose rows need more than 32-bit indices."""
     rows = math.prod(frame.sizes) * frame.groups
     limits.indexed(name, tuple(shape), "rows of an image", rows)
 
@@ -266,7 +269,7 @@ def with_batch(has_batch: bool, *arrays: Any) -> list[Any]:
 def finish(
     y: jax.Array, bias: jax.Array | None, layout: Layout, has_batch: bool
 ) -> jax.Array:
-    """Adds the bias and takes the batch axis off again."""
+    """Adds the bias, and removes the batch axis if x came without one."""
     if bias is not None:
         shape = [1] * y.ndim
         shape[1 if layout == "channels_first" else -1] = -1
@@ -278,10 +281,10 @@ def finish(
 
 
 def chunks(asked: str | None, limit: Any, each: int, positions: int) -> int:
-    """Into how many parts the output positions are split, of ``each`` bytes a column.
+    """The number of chunks of output positions; a column has ``each`` bytes.
 
-    None as a limit asks where JAX runs by default: on a CPU columns that stay in its
-    cache are faster too, an accelerator wants long products.
+    The default limit depends on JAX's default platform: on a CPU columns should stay in
+    the cache, on an accelerator the products should be large.
     """
     if limit is None:
         limit = MEMORY_LIMIT["cpu" if jax.default_backend() == "cpu" else "other"]

@@ -1,8 +1,10 @@
-"""How the sampler's three roles are computed, for one image.
+"""How the three roles of sampling are computed, for one image.
 
-Rows are contiguous channels, so that one index serves a whole vector of them; every
-index is known to lie inside (`_frame` sees to it), so that none is checked here.  Sums
-are made in the weights' type, which is at least float32.
+A row is a contiguous vector of channels, so one index reads all of them.  Every index
+is within bounds by construction (`frame`), so none is checked here.  Sums have the type
+of the weights, at least float32.
+
+Letters: r rows, c channels, k corners, m terms, s samples.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from jax import lax
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 
-UNROLLED = 9  # so many terms are written out, more are a loop
-LANES = 32  # channels that are multiplied side by side before they are added up
+UNROLLED = 9  # the most terms that are unrolled; more are a loop
+LANES = 32  # channels per partial sum
 
 
 def _take(x: jax.Array, index: jax.Array) -> jax.Array:
@@ -30,7 +32,7 @@ def _term(v: jax.Array, m: Any) -> jax.Array:
 
 
 def _fold(terms: int, step: Callable[[Any, jax.Array], jax.Array], start: Any) -> Any:
-    """step(m, carry) for every term m."""
+    """Runs ``carry = step(m, carry)`` for every term m."""
     if terms > UNROLLED:
         return lax.fori_loop(0, terms, step, start)
     for m in range(terms):
@@ -41,7 +43,7 @@ def _fold(terms: int, step: Callable[[Any, jax.Array], jax.Array], start: Any) -
 def samples(
     x: jax.Array, w: jax.Array, index: jax.Array, *, deltas: Ints, rows: int
 ) -> jax.Array:
-    """(r, c), (k, m, s), (k, m, s) to (s, c): each corner's row times its weight."""
+    """From (r, c), (k, m, s), (k, m, s) to (s, c): adds up weighted rows."""
 
     def step(m: Any, total: jax.Array) -> jax.Array:
         places, weights = _term(index, m), _term(w, m)
@@ -57,7 +59,10 @@ def samples(
 def packed_samples(
     x: jax.Array, w: jax.Array, index: jax.Array, *, deltas: Ints, rows: int
 ) -> jax.Array:
-    """The same by one gather of rows that hold all corners side by side."""
+    """`samples` with one gather per term, from rows that contain all corners.
+
+    It concatenates copies of the image, each shifted to another corner, along channels.
+    """
     c = x.shape[1]
     wide = jnp.pad(x, ((0, max(deltas)), (0, 0)))
     corners = [lax.slice_in_dim(wide, delta, delta + rows) for delta in deltas]
@@ -76,7 +81,7 @@ def packed_samples(
 def image(
     y: jax.Array, w: jax.Array, index: jax.Array, *, deltas: Ints, rows: int
 ) -> jax.Array:
-    """(s, c), (k, m, s), (k, m, s) to (r, c): adds to each corner's row."""
+    """From (s, c), (k, m, s), (k, m, s) to (r, c): scatter-adds weighted samples."""
     y = y.astype(w.dtype)
 
     def step(m: Any, total: jax.Array) -> jax.Array:
@@ -92,7 +97,7 @@ def image(
 def weights(
     x: jax.Array, y: jax.Array, index: jax.Array, *, deltas: Ints, rows: int
 ) -> jax.Array:
-    """(r, c), (s, c), (k, m, s) to (k, m, s): products of samples and corners."""
+    """From (r, c), (s, c), (k, m, s) to (k, m, s): products of samples and rows."""
     wide = accumulator(x.dtype)
     y = y.astype(wide)
 
@@ -107,7 +112,10 @@ def weights(
 
 
 def _sum_channels(v: jax.Array) -> jax.Array:
-    """(s, c) to (s,): lanes are added first, which XLA makes vector sums of."""
+    """From (s, c) to (s,).
+
+    Blocks of LANES channels are added first, which XLA compiles to vector instructions.
+    """
     c = v.shape[1]
     parts = [v[:, at : at + LANES] for at in range(0, c - LANES + 1, LANES)]
     if not parts:

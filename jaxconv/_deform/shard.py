@@ -45,29 +45,30 @@ def deform_conv_shard(
         |\Delta[n, t, p]| \le \mathit{halo} \;\Rightarrow\; y_r[n, o, p] =
             y[n, o, r \cdot \mathit{out}/R + p]
 
-    for shard r of R, where y is what `deform_conv` of the whole image returns.  An
-    offset may point anywhere, so `jit` alone has to gather the whole image; with a
-    stated halo each shard gets the rows its neighbours have within reach, and no more.
-    Samples that would need others are counted, never silently wrong.
+    for shard r of R, where y is the result of `deform_conv` on the whole image.  An
+    offset may point anywhere, so `jit` alone has to gather the whole image.  With a
+    halo, each shard receives only the nearest elements of its neighbours.  Samples that
+    need others are counted in the second result.
 
     Letters: as in `deform_conv`.
 
     Args:
       x: one shard of the input, (N, C, \*space), with its batch axis.
       offset: the same shard of the offsets, (N, G*T*d, \*out).
-      kernel: weights, (O, C/groups, \*window), whole.
-      halo: the longest offset, in elements of x, that reads right wherever it stands;
-        an int or one per axis.
-      axis_names: for each spatial axis the mesh axis that it is cut over, or None where
-        it is whole.
+      kernel: weights, (O, C/groups, \*window), the same on every shard.
+      halo: the longest offset, in elements of x, for which every position is computed
+        correctly; an int or one per axis.
+      axis_names: for each spatial axis the mesh axis over which it is sharded, or None
+        if it is not.
       mask: the same shard of the factors, (N, G*T, \*out); or None.
       stride, padding, dilation: as for the whole image.
       layout, implementation, memory_limit, precision: as in `deform_conv`.
 
     Returns:
-      The shard of the result, (N, O, \*out), and how many samples of all shards over
-      ``axis_names`` lie beyond the halo but within the image: these read zeros where
-      the image has values.  0 says that the result is right.
+      The shard of the result, (N, O, \*out), and the number of samples, of all shards
+      over ``axis_names``, that are beyond the halo but within the image.  Those read
+      zeros instead of the image.  If the number is 0, the result is that of
+      `deform_conv`.
 
     Raises:
       ValueError: as `deform_conv`; also names that are not one per axis, and an axis
@@ -171,9 +172,10 @@ def _local(whole: Geometry, shards: Ints, reach: Ints) -> tuple[Geometry, Ints, 
 def _beyond(
     positions: Sequence[jax.Array], starts: Sequence[jax.Array], have: Ints, size: Ints
 ) -> jax.Array:
-    """How many samples miss a pixel that the image has and the shard has not.
+    """The number of samples that need a pixel of the image that the shard lacks.
 
-    A sample reads cell and cell + 1 on every axis; on an integer cell + 1 has weight 0.
+    A sample reads cell = floor(position) and cell + 1 on every axis; at an integer
+    position cell + 1 has weight 0.
     """
     near = jnp.ones(positions[0].shape, bool)
     missed = jnp.zeros(positions[0].shape, bool)

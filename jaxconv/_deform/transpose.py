@@ -1,4 +1,4 @@
-"""Transposed deformable convolution: the linear transpose in x of `deform_conv`."""
+"""Transposed deformable convolution: the transpose of `deform_conv` as a map of x."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def deform_conv_transpose(
     memory_limit: int | None = None,
     precision: Any = None,
 ) -> jax.Array:
-    r"""Transposed deformable convolution: `deform_conv`'s linear transpose in x.
+    r"""Transposed deformable convolution: the linear transpose of `deform_conv` in x.
 
     .. math::
         z[n, c, q] = b[c] + \sum_{o, p, t} B(q, \;
             p \cdot s + t \cdot d - \mathit{lo} + \Delta[n, t, p]) \;
             m[n, t, p] \; w[o, c, t] \; x[n, o, p]
 
-    with B the weight with which linear interpolation reads pixel q at a position.
-    Every tap of every input is added where its offset says, shared among the pixels
-    around; what falls outside is lost.
+    where B(q, r) is the weight of pixel q in linear interpolation at position r.  Every
+    tap of every input is added at the position that its offset gives, distributed over
+    the pixels around that position; parts outside the image are dropped.
 
     Letters: as in `deform_conv`, whose output is this function's input x.
 
@@ -54,7 +54,7 @@ def deform_conv_transpose(
       x: input, (N, O, \*space), or (O, \*space) without a batch; floating.
       offset: (N, G*T*d, \*space), at every position of x: group slowest, then tap, then
         axis (dy before dx).  G follows from it and divides the result's channels.
-      kernel: the very kernel of the convolution to be undone, (O, C/groups, \*window).
+      kernel: the same kernel as in the matching `deform_conv`, (O, C/groups, \*window).
       bias: (C,), or None.
       mask: (N, G*T, \*space), or None.
       stride, padding, output_padding, output_size, dilation, groups: as in
@@ -65,7 +65,7 @@ def deform_conv_transpose(
       (N, C, \*out), with out as in `conv_transpose`.
 
     Raises:
-      ValueError: shapes, sizes or words that do not fit.
+      ValueError: shapes, sizes or options that do not fit.
       TypeError: operands of different types, or not floating.
 
     Example:
@@ -75,9 +75,9 @@ def deform_conv_transpose(
       >>> jaxconv.deform_conv_transpose(x, offset, jnp.array([[[1.0]]]), stride=2)
       Array([[7.5, 2.5, 0. ]], dtype=float32)
 
-    Elsewhere: tvdcn has an operation of this name; torchvision and mmcv have none.
+    Elsewhere: tvdcn has an operation of this name; torchvision and mmcv do not.
 
-    Source: the definition by `jax.linear_transpose`.
+    Source: the definition as a linear transpose.
     """
     given = read.arrays(x=x, offset=offset, kernel=kernel, bias=bias, mask=mask)
     shape = given.kernel.shape
@@ -104,7 +104,7 @@ def deform_conv_transpose(
 
 
 def _channels(shape: Ints, y: Ints, kernel: Ints, groups: int, layout: Layout) -> int:
-    """Channels of the result; those of x are the kernel's outputs."""
+    """The result's channels; refuses an x without the kernel's output channels."""
     o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
     can.window_not_empty(read.window(kernel, layout), kernel)
     can.groups_divide("output", o, groups, kernel)
@@ -112,9 +112,8 @@ def _channels(shape: Ints, y: Ints, kernel: Ints, groups: int, layout: Layout) -
     can.space_not_empty(read.space(y, layout), (), ("x.shape", shape))
     found = read.channels(y, layout)
     if found != o:
-        rule = (
-            f"has {found} channels in layout={layout!r}, but the kernel, that of the "
-        )
-        rule += f"convolution to be undone, puts out {o} (kernel.shape={kernel})"
+        rule = f"has {found} channels in layout={layout!r}, but deform_conv_transpose "
+        rule += f"takes as many as the kernel has output channels, {o}"
+        rule += f" (kernel.shape={kernel})"
         can.fail("x.shape", shape, rule, f"Give it {o} channels, or check layout=")
     return c * groups

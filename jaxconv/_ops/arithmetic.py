@@ -100,10 +100,11 @@ def conv_transpose_output_size(
 
 
 class ReceptiveField(NamedTuple):
-    """What one unit of the last layer sees of the first layer's input, in elements.
+    """The part of the first layer's input that one unit of the last layer depends on.
 
-    ``size`` inputs, ``stride`` inputs between neighbouring units, and ``start``, the
-    index of the first input that unit 0 sees (negative on padding).
+    ``size`` is its number of elements, ``stride`` the distance between the parts of
+    neighbouring units, and ``start`` the index of the first element for unit 0
+    (negative on padding).
     """
 
     size: int
@@ -133,7 +134,7 @@ def receptive_field(layers: Sequence[Mapping[str, int]]) -> ReceptiveField:
       >>> jaxconv.receptive_field([dict(kernel=7, stride=2, padding=3), dict(kernel=3)])
       ReceptiveField(size=11, stride=2, start=-3)
 
-    Elsewhere: tools for TensorFlow exist and are no longer kept; none for JAX.
+    Elsewhere: tools for TensorFlow exist but are unmaintained; there are none for JAX.
 
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
     networks", Distill 2019.
@@ -169,16 +170,17 @@ def _layer(name: str, layer: Any) -> Ints:
 
 
 class Cost(NamedTuple):
-    """What a convolution takes.
+    """The work, size and memory traffic of a convolution.
 
     Attributes:
-      parameters: weights and biases.
-      multiply_adds: one per weight and position, counted as if no tap fell on padding.
-      multiply_adds_valid: only taps that lie inside the input.
+      parameters: number of weights and biases.
+      multiply_adds: one per weight and position, with those on the padding.
+      multiply_adds_valid: those that read the input, not the padding.
       flops: 2 * multiply_adds.
       bytes: of operands and result, each moved once.
-      output_shape: of the result.
-      halo_bytes: what one shard receives of its neighbours; 0 if space is not cut.
+      output_shape: the shape of the result.
+      halo_bytes: bytes that one shard receives from its neighbours; 0 if space is not
+        sharded.
     """
 
     parameters: int
@@ -211,19 +213,20 @@ def cost(
     .. math:: \mathit{multiply\_adds} = N \; C_{in} \; C_{out} / g \;
         \prod k \; \prod_{\mathrm{axes}} (\text{window positions})
 
-    The window positions are the outputs of a convolution and the *inputs* of a
-    transposed one: both do the same work, since one is the other's transpose.
+    The window positions are the outputs of a convolution, but the *inputs* of a
+    transposed convolution: both do the same work, because one is the other's transpose.
 
     Args:
       x_shape: with or without the batch, as x in `conv` or `conv_transpose`.
       kernel_shape: as kernel in `conv` or `conv_transpose`.
-      transposed: count `conv_transpose` rather than `conv`.
-      bias: count a bias, one parameter per output channel.
-      stride, padding, output_padding, dilation, groups, layout: as in both.
-      shards: parts that a spatial axis is cut into, an int or one per axis, as in
-        `halo`.  Everything is then counted for one shard between others: its bytes and
-        work include those of its halo, and none of its taps falls on padding.
-      dtype: of the operands and the result, for the bytes.
+      transposed: whether to count `conv_transpose` instead of `conv`.
+      bias: whether to count a bias, one parameter per output channel.
+      stride, padding, output_padding, dilation, groups, layout: as in `conv` and
+        `conv_transpose`.
+      shards: number of parts of a spatial axis, an int or one per axis, as in `halo`.
+        All counts are then those of one shard in the middle: its bytes and work include
+        its halo, and none of its taps reads padding.
+      dtype: type of the operands and the result, for the bytes.
 
     Returns:
       A `Cost`.
@@ -270,7 +273,7 @@ def cost(
 def _shard(
     setup: Setup, x: Ints, shards: Any, transposed: bool, options: dict[str, Any]
 ) -> tuple[Ints, Ints, dict[str, Any]]:
-    """A shard's shape without and with its halo, and its options of a call."""
+    """A shard's shape without and with its halo, and the options of its call."""
     spec = setup.spec
     first = len(x) - setup.spec.ndim - (spec.layout == "channels_last")
     space = x[first : first + spec.ndim]
@@ -287,7 +290,7 @@ def _shard(
 
 def _count(setup: Setup, weights: int, bias: bool, itemsize: int) -> Cost:
     geometry, batch = setup.spec.geometry, setup.shape[0]
-    pairs = batch * weights // geometry.taps  # of an image and two channels that meet
+    pairs = batch * weights // geometry.taps  # images times connected channel pairs
     space = geometry.input if setup.spec.role == "input" else geometry.output
     first = setup.spec.layout == "channels_first"
     full = (batch, setup.outputs, *space) if first else (batch, *space, setup.outputs)

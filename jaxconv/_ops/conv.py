@@ -28,7 +28,7 @@ def conv(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Convolution (cross-correlation, no flip) over any number of spatial axes.
+    r"""Convolution (cross-correlation: no flip) over any number of spatial axes.
 
     .. math::
         y[n, g, o, p] = b[g, o] + \sum_{c, t} w[g, o, c, t] \;
@@ -40,7 +40,8 @@ def conv(
 
     Args:
       x: input, (N, C, \*space), or (C, \*space) without a batch.
-      kernel: weights, (O, C/groups, \*window).  Its rank says how many axes are space.
+      kernel: weights, (O, C/groups, \*window).  Its rank minus 2 is the number of
+        spatial axes.
       bias: (O,), or None.
       stride: step between windows; an int or one per axis, at least 1.
       padding: elements around x: an int, one per axis, or a (low, high) pair per axis;
@@ -49,28 +50,30 @@ def conv(
         any stride, the odd element high or low); "causal" (one axis: d(k-1) in front).
       dilation: step between taps; an int or one per axis, at least 1.
       groups: channels are split into this many groups that do not mix.
-      padding_mode: what padding holds: "zeros", "reflect" (without the edge element),
-        "replicate" (the edge element), "circular" (the other end).
+      padding_mode: what the padding contains: "zeros", "reflect" (a mirror image
+        without the edge element), "replicate" (the edge element), "circular" (the
+        elements of the other end).
       layout: "channels_first", or "channels_last": x (N, \*space, C), kernel
         (\*window, C/groups, O), result (N, \*space, O).
-      implementation: None chooses a lowering; a name runs exactly that one, or raises
-        with the reason.  By hand: "window" (one multiply-and-add per position),
-        "matrix" (C times the flattened input); by XLA: "xla"; `jaxconv.lowerings` lists
-        all.  A derivative uses the same one where it has the role it needs.  On a CPU
-        the chosen one may let a NaN or an infinity reach more results than the formula
-        does (`explain` says where); "direct" chooses among those that do not.
+      implementation: None lets jaxconv choose a lowering.  A name runs exactly that
+        lowering, or raises an error with the reason.  Examples: "window" (one
+        multiply-and-add per position), "matrix" (the convolution matrix times the
+        flattened input), "xla" (XLA's convolution); `jaxconv.lowerings` lists all.
+        Gradients use the named lowering too if it implements them.  On a CPU some
+        lowerings spread a NaN or an infinity to more results than the formula does
+        (`explain` says which); "direct" chooses among the others.
       precision: as in `jax.lax.conv_general_dilated`.
-      preferred_element_type: the result's type.  By default the operands' own;
-        float16 and bfloat16 accumulate in float32, integers in at least int32, which
-        is then the result's type.
+      preferred_element_type: the result's type, by default that of the operands.
+        float16 and bfloat16 accumulate in float32.  Integers accumulate in at least
+        int32, which is then also the type of the result.
 
     Returns:
       (N, O, \*out) with out = floor((i + lo + hi - d(k-1) - 1)/s) + 1 per axis.
 
     Raises:
-      ValueError: shapes, sizes or words that do not fit; also a kernel that spans more
+      ValueError: shapes, sizes or options that do not fit, or a kernel that spans more
         than the padded input.
-      TypeError: operands of different types, or arguments of the wrong kind.
+      TypeError: operands of different types, or arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -79,10 +82,10 @@ def conv(
       >>> jaxconv.conv(x, kernel, stride=2, padding=1)
       Array([[-2., -2.,  4.]], dtype=float32)
 
-    Elsewhere: `torch.nn.functional.conv1d/2d/3d` mean the same, value for value.
-    `jax.lax.conv_general_dilated` has neither bias nor modes, returns an empty array
-    for a kernel that does not fit, and lets int8 wrap.  Keras' and Flax' "SAME" is
-    "SAME" here; their layouts are "channels_last".
+    Elsewhere: `torch.nn.functional.conv1d/2d/3d` give the same values for the same
+    arguments.  `jax.lax.conv_general_dilated` has no bias and no padding modes, returns
+    an empty array for a kernel that does not fit, and lets int8 wrap.  Keras and Flax
+    use padding="SAME" and layout="channels_last".
 
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 1 to 6 and 15.
     """

@@ -1,4 +1,4 @@
-"""Space cut into shards: what each needs of its neighbours, and how it gets there."""
+"""Sharded space: the halo that a shard needs, and its exchange with neighbours."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MODES = ("zeros", "circular")
 
 
 class Halo(NamedTuple):
-    """What one shard of an image reads beyond its own elements, per spatial axis.
+    """The elements that one shard of an image reads beyond its own, per spatial axis.
 
-    low, high: elements of the neighbours in front and behind; below zero where the
-      shard does not read its own first or last elements.
-    padding, output_padding: for the call on the shard with its halo; where an axis is
-      not cut, those of the whole call.
-    output: the shard's size of the result.
+    low, high: number of elements from the neighbours in front and behind; negative
+      where the shard does not read its own first or last elements.
+    padding, output_padding: for the call on the shard with its halo; on an axis that is
+      not sharded, those of the whole call.
+    output: the size of the shard's result.
     """
 
     low: Ints
@@ -47,7 +47,7 @@ def halo(
     output_padding: IntLike = 0,
     dilation: IntLike = 1,
 ) -> Halo:
-    r"""What one shard of an image needs of its neighbours, if space is cut into shards.
+    r"""The elements that one shard of an image needs from its neighbours.
 
     .. math::
         \mathit{low} = \mathit{lo}, \qquad \mathit{high} = d(k-1) + 1 - s - \mathit{lo}
@@ -64,18 +64,18 @@ def halo(
       input_size: spatial sizes of the whole image, in elements.
       kernel_size: window sizes.  Two ints stand for one axis; a sequence in either
         place gives the number of axes.
-      shards: equal parts that an axis is cut into; an int, or one per axis.
-      transposed: `conv_transpose` rather than `conv`.
-      stride, padding, dilation: as in both.
+      shards: number of equal parts of an axis; an int, or one per axis.
+      transposed: whether the call is `conv_transpose` instead of `conv`.
+      stride, padding, dilation: as in `conv` and `conv_transpose`.
       output_padding: as in `conv_transpose`.
 
     Returns:
       A `Halo`: one entry per axis in each field.
 
     Raises:
-      ValueError: an axis or its result that the shards do not divide; a convolution
-        whose input is not stride times its output (each shard would need another
-        halo), but for axes that are not cut.
+      ValueError: a sharded axis, of the input or the result, that the shards do not
+        divide, or on which the input is not stride times the output: each shard would
+        need a different halo.
       TypeError: anything that is not an int where one must be.
 
     Example:
@@ -84,8 +84,8 @@ def halo(
       Halo(low=(2, 0), high=(2, 0), padding=((0, 0), (1, 1)), output_padding=(0, 0),
            output=(16, 64))
 
-    Elsewhere: XLA's partitioner computes the same inside; DistConv and PhysicsNeMo
-    have it in their layers.
+    Elsewhere: XLA's partitioner computes the same internally; DistConv and PhysicsNeMo
+    do in their layers.
 
     Source: the trilinear form in `conv`.
     """
@@ -122,9 +122,10 @@ def cut_conv(
 def cut_transposed(
     axis: Axis, shards: int, number: int
 ) -> tuple[int, int, tuple[int, int], int, int]:
-    """The same of a transposed one, whose argument is cut as the result is.
+    """One axis of a transposed convolution, whose argument and result are sharded.
 
-    Element q of a shard's result is reached by p with p*s + t*d - lo = q.
+    Element q of a shard's result is a sum over the p with p*s + t*d - lo = q, which run
+    from ceil((q + lo - d(k-1))/s) to floor((q + lo)/s).
     """
     if shards == 1:
         own, low, high = axis.o, 0, 0
@@ -139,7 +140,7 @@ def cut_transposed(
 
 
 def check_cut(axis: Axis, shards: int, number: int) -> None:
-    """Equal shards of both sides, each with the same halo, or an error."""
+    """Refuses shards that are not equal on both sides, or need different halos."""
     where = f"on axis {number}"
     if axis.i != axis.s * axis.o:
         rule = f"cannot cut {where}, where a convolution of stride {axis.s} takes "
@@ -161,7 +162,7 @@ def exchange_halo(
     *,
     padding_mode: str = "zeros",
 ) -> jax.Array:
-    r"""A shard with its neighbours' nearest elements around it, inside `jax.shard_map`.
+    r"""Adds the nearest elements of its neighbours to a shard, inside `jax.shard_map`.
 
     .. math:: y_r[j] = x[r n + j - \mathit{low}], \quad 0 \le j < n + low + high
 
@@ -169,19 +170,22 @@ def exchange_halo(
 
     Args:
       x: one shard of an array.
-      low: elements from the shards in front; below zero cuts as many off.
-      high: elements from the shards behind, likewise.
-      axis: which axis of x is cut into shards.
-      axis_name: the mesh axis that it is cut over.
-      padding_mode: what lies beyond the ends of the whole: "zeros", or "circular", the
-        other end.
+      low: number of elements from the shards in front; if negative, as many of the
+        shard's own are removed.
+      high: number of elements from the shards behind, likewise.
+      axis: the axis of x that is sharded.
+      axis_name: the mesh axis over which it is sharded.
+      padding_mode: what is beyond the ends of the whole axis: "zeros", or "circular"
+        for the elements of the other end.
 
     Returns:
-      x with low + n + high elements on that axis.  Each side is one collective-permute,
-      or several where a halo is larger than a shard; derivatives send as much back.
+      x with low + n + high elements on that axis.  Each side takes one
+      collective-permute, or several if the halo is larger than a shard; so do its
+      gradients.
 
     Raises:
-      ValueError: an axis that x has not, more cut off than there is, unknown words.
+      ValueError: an axis out of range for x; low or high that remove more elements than
+        the shard has; an unknown padding_mode.
       TypeError: anything that is not an int where one must be.
 
     Example:
@@ -226,7 +230,10 @@ def exchange_halo(
 def with_halo(
     x: jax.Array, low: Ints, high: Ints, names: tuple[Any, ...], first: int
 ) -> jax.Array:
-    """Every named axis from ``first`` on with its halo; corners come along."""
+    """Exchanges halos on every axis from ``first`` on that has a mesh axis's name.
+
+    Axes are exchanged one after another, so that corners are included.
+    """
     for at, (a, b, name) in enumerate(zip(low, high, names, strict=True), start=first):
         if name is not None:
             x = exchange_halo(x, a, b, at, name)

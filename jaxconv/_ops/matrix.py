@@ -72,18 +72,18 @@ def conv_matrix(
     .. math:: C[(g, o, p), (g, c, q)] = \sum_{t \,:\, p s + t d - \mathit{lo} = q}
         w[g, o, c, t]
 
-    Its rows are the shifted, zero-filled kernels; it is conv's Jacobian with respect to
-    x, and ``C.T`` is the matrix of `conv_transpose`.
+    Its rows are shifted kernels filled up with zeros.  It is the Jacobian of conv with
+    respect to x, and ``C.T`` is the matrix of `conv_transpose`.
 
     Letters: as in `conv`.  Sizes are in elements.
 
     Args:
       kernel: (O, C/groups, \*window); channels last (\*window, C/groups, O).
-      input_shape: of one image, without the batch: (C, \*space); channels last
+      input_shape: the shape of one image without the batch, (C, \*space); channels last
         (\*space, C).
       stride, padding, dilation, groups, padding_mode, layout: as in `conv`.
-      sparse: return a `jax.experimental.sparse.BCOO`, built from indices and never by
-        way of the dense matrix.  With padding modes an entry may be stored in parts.
+      sparse: return a `jax.experimental.sparse.BCOO`, built without the dense matrix.
+        With padding modes an entry may be stored in several parts, to be added up.
 
     Returns:
       (O * prod(out), C * prod(space)), differentiable with respect to the kernel.
@@ -136,7 +136,7 @@ def conv_matrix(
 
 
 def _size(setup: Setup, kernel: Shape, image: Ints, sparse: bool) -> tuple[int, int]:
-    """Rows and columns, if the entries can be numbered and a dense matrix be made."""
+    """Rows and columns of the matrix; refuses a matrix that is too large."""
     geometry = setup.spec.geometry
     size = (setup.outputs * geometry.positions, math.prod(setup.shape))
     stored = math.prod(kernel) * geometry.positions
@@ -172,5 +172,5 @@ def _coordinates(setup: Setup, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _sources(i: int, pair: tuple[int, int], mode: str) -> np.ndarray:
-    """Which input each element of the padded axis is a copy of."""
+    """The index of the input that each element of the padded axis is a copy of."""
     return np.pad(np.arange(i), pair, mode=MODES[mode])  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Sliding windows side by side, and their sum back: unfold and fold."""
+"""Windows as columns (im2col), and their sum (col2im): unfold and fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unfold(
     stride: IntLike = 1,
     layout: str = "channels_first",
 ) -> jax.Array:
-    r"""The windows that a convolution reads, one column each (im2col).
+    r"""The windows that a convolution reads, one per column (im2col).
 
     .. math:: u[n, (c, t), p] = x[n, c, p \cdot s + t \cdot d - \mathit{lo}]
 
@@ -44,13 +44,13 @@ def unfold(
       dilation, padding, stride, layout: as in `conv`.
 
     Returns:
-      (N, C*T, L), channels slowest, as in PyTorch; with layout="channels_last"
+      (N, C*T, L), channels slowest, as in PyTorch.  With layout="channels_last"
       (N, L, T*C), channels fastest, so that ``u @ kernel.reshape(T*C, O)`` is conv.
-      Bools stay bools, and padding is False, as in PyTorch.
+      Bools stay bools, and their padding is False, as in PyTorch.
 
     Raises:
       ValueError: a window that does not fit, empty channels or space, wrong sizes.
-      TypeError: arguments of the wrong kind.
+      TypeError: arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -101,7 +101,7 @@ def fold(
     stride: IntLike = 1,
     layout: str = "channels_first",
 ) -> jax.Array:
-    r"""Adds windows up where they overlap (col2im): the linear transpose of `unfold`.
+    r"""Adds windows up where they overlap (col2im), the linear transpose of `unfold`.
 
     .. math:: x[n, c, q] = \sum_{p, t \,:\, p s + t d - \mathit{lo} = q} u[n, (c, t), p]
 
@@ -109,17 +109,17 @@ def fold(
 
     Args:
       u: (N, C*T, L), or (C*T, L) without a batch; (N, L, T*C) channels last.
-      output_size: the spatial size of the result, which `unfold` would get as input:
+      output_size: the spatial size of the result, which is that of `unfold`'s input:
         one int per spatial axis, or an int for a square image, as in PyTorch.
       kernel_size, dilation, padding, stride, layout: as in `unfold`.
 
     Returns:
-      (N, C, \*output_size); channels last (N, \*output_size, C).  Of bools, whether any
-      of the windows that overlap is True, as in PyTorch.
+      (N, C, \*output_size); channels last (N, \*output_size, C).  For bools, an element
+      is True if any window has True there, as in PyTorch.
 
     Raises:
       ValueError: sizes that do not fit; the message gives the expected C*T and L.
-      TypeError: arguments of the wrong kind.
+      TypeError: arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -128,7 +128,7 @@ def fold(
 
     Elsewhere: `torch.nn.functional.fold` (two dimensions).
 
-    Source: the definition by `jax.linear_transpose`.
+    Source: the definition as a linear transpose.
     """
     u = can.array("u", u, bools=True)
     if u.dtype == np.bool_:
@@ -166,7 +166,7 @@ def fold(
 
     with jax.named_scope("jaxconv.fold"):
         (out,) = jax.linear_transpose(forward, image)(columns)
-        if out.dtype != columns.dtype:  # JAX's zero for integers: no window reads any
+        if out.dtype != columns.dtype:  # float0, for integers that no window reads
             out = jnp.zeros(image.shape, image.dtype)
     return out if has_batch else out[0]
 
@@ -186,7 +186,7 @@ def _geometry(space: Ints, window: Ints, s: Any, p: Any, d: Any) -> Geometry:
 
 
 def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """(n, *space, c) to (n, positions, taps, c), by one strided slice per tap."""
+    """From (n, *space, c) to (n, positions, taps, c), by one strided slice per tap."""
     axes = list(geometry.axes)
     framed = frame(x, [read_extent(axis) for axis in axes])
 
@@ -203,7 +203,7 @@ def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def _columns(u: jax.Array, geometry: Geometry, first: bool) -> tuple[jax.Array, bool]:
-    """u with its batch axis, its number of windows checked."""
+    """u with a batch axis, and whether it came with one; checks its windows."""
     if u.ndim not in (2, 3):
         rule = (
             f"has {u.ndim} axes, but windows side by side have 3, or 2 without a batch"

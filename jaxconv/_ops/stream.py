@@ -1,4 +1,4 @@
-"""Causal convolutions over an endless signal, block by block."""
+"""Causal convolutions of an endless signal, block by block."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ from jaxconv._ops.transpose import conv_transpose
 class Stream:
     r"""One causal convolution of an endless signal; `jaxconv.stream` makes it.
 
-    It holds sizes and options only, and is hashable.  The kernel is given to every
-    step, and what the signal was so far is in the state: one array, the last
-    ``history`` inputs, zeros to begin with.
+    It contains only sizes and options, and is hashable.  Every step takes the kernel
+    and a state, an array with the last ``history`` inputs, which is zero at first.
 
     Attributes:
-      transposed: `conv_transpose` rather than `conv`.
-      kernel_shape, stride, dilation, groups, layout: as there.
-      low: zeros in front of the whole signal, in inputs of a convolution.
-      implementation, precision: as there.
+      transposed: whether it is `conv_transpose` instead of `conv`.
+      kernel_shape, stride, dilation, groups, layout: as in `conv`.
+      low: number of zeros in front of the whole signal, for `conv`.
+      implementation, precision: as in `conv`.
     """
 
     transposed: bool
@@ -48,17 +47,17 @@ class Stream:
 
     @property
     def history(self) -> int:
-        """How many of the last inputs the next outputs may still read."""
+        """The number of past inputs that later outputs may still read."""
         return (self._span - 1) // self.stride if self.transposed else self.low
 
     @property
     def sizes(self) -> StreamSizes:
-        """Block, rate, latency and receptive field; `stream_sizes` is for several."""
+        """Block, rate, latency and receptive field; for several see `stream_sizes`."""
         return sizes([self.reach])
 
     @property
     def reach(self) -> Reach:
-        """Which inputs an output reads."""
+        """Which inputs each output reads."""
         return Reach(self.transposed, self.stride, self._span, self.low)
 
     @property
@@ -71,7 +70,7 @@ class Stream:
 
     @property
     def _channels(self) -> int:
-        """Of the signal that comes in."""
+        """The channels of the input signal."""
         o, c = self.kernel_shape[:2] if self._first else self.kernel_shape[:0:-1]
         return o if self.transposed else c * self.groups
 
@@ -79,8 +78,8 @@ class Stream:
         r"""The state before the first block: zeros.
 
         Args:
-          batch: how many signals go side by side; None for one without a batch axis.
-          dtype: of the signal.
+          batch: the number of signals; None for one signal without a batch axis.
+          dtype: the signal's type.
 
         Returns:
           (batch, C, history), channels last (batch, history, C).
@@ -98,10 +97,10 @@ class Stream:
         kernel: ArrayLike,
         bias: ArrayLike | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        r"""The next block of the signal: its outputs, and the state behind it.
+        r"""Takes the next block of the signal; returns the new state and the outputs.
 
         Args:
-          state: that of `init` or of the step before.
+          state: the state of `init` or of the previous step.
           x: the block, (N, C, T) or (C, T), channels last (N, T, C); T is any multiple
             of the stride of a convolution, and any number of a transposed one.
           kernel, bias: as in `conv` or `conv_transpose`.
@@ -122,7 +121,7 @@ class Stream:
     def whole(
         self, x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None
     ) -> jax.Array:
-        r"""All of a signal at once: what the steps return, one block after another.
+        r"""Computes all outputs of a signal at once, equal to those of the steps.
 
         Args:
           x: the signal from its beginning, as in `step`.
@@ -138,7 +137,10 @@ class Stream:
     def _run(
         self, x: jax.Array, kernel: ArrayLike, bias: Any, before: int | None
     ) -> jax.Array:
-        """The outputs behind ``before`` inputs of history; None: zeros are in front."""
+        """The outputs of the inputs after the first ``before``, which are history.
+
+        None means that the signal begins, so that there are zeros in front of it.
+        """
         options: dict[str, Any] = {
             "stride": self.stride,
             "dilation": self.dilation,
@@ -150,7 +152,7 @@ class Stream:
         if not self.transposed:
             low = self.low if before is None else 0
             return conv(x, kernel, bias, padding=((low, 0),), **options)
-        beyond = self._span - self.stride  # what the last input adds to later blocks
+        beyond = self._span - self.stride  # outputs of later blocks, which are cropped
         return conv_transpose(
             *(x, kernel, bias),
             padding=(((before or 0) * self.stride, max(0, beyond)),),
@@ -190,7 +192,7 @@ class Stream:
             can.fail("state.shape", state.shape, rule, "Give that of init or of a step")
 
     def __post_init__(self) -> None:
-        """Fails where the parts do not fit; `stream` has read them already."""
+        """Checks that the fields fit together; `stream` has checked each alone."""
         long = "dilation" if self.dilation > 1 else "kernel_shape"
         limits.indexed(long, getattr(self, long), "inputs to remember", self._span)
         least, most = max(0, self._span - self.stride), self._span - 1
@@ -213,52 +215,51 @@ def stream(
     implementation: str | None = None,
     precision: Any = None,
 ) -> Stream:
-    r"""A causal convolution, or transposed one, that takes its signal in blocks.
+    r"""A causal convolution or transposed convolution that takes its signal in blocks.
 
     .. math::
         y[n, g, o, p] = \sum_{c, t} w[g, o, c, t] \;
             x[n, g, c, p \cdot s + t \cdot d - \mathit{lo}], \qquad \mathit{lo} = d(k-1)
 
-    and transposed, where every input adds to its own and to later outputs,
+    and for a transposed one, in which every input adds to its own and later outputs,
 
     .. math::
         z[n, g, c, q] = \sum_{o} \sum_{p, t \,:\, p s + t d = q}
             w[g, o, c, t] \; x[n, g, o, p], \qquad 0 \le q < s \cdot T
 
-    for all T inputs so far.  Block after block has the values of the whole, to
-    rounding; ``implementation`` makes both take the same lowering.
+    for all T inputs so far.  The blocks have the values of the whole signal's outputs,
+    up to rounding; a named ``implementation`` makes both use the same lowering.
 
-    Letters: as in `conv`; T inputs of time, the one axis of space.
+    Letters: as in `conv`; T inputs along the one spatial axis, time.
 
-    Args:
-      operation: `jaxconv.conv` or `jaxconv.conv_transpose`.
-      kernel_shape: (O, C/groups, k); channels last (k, C/groups, O).
-      stride, dilation, groups, layout, implementation, precision: as in the operation.
-      padding: "causal": d(k-1) zeros in front of the whole signal, so that output p
-        sees inputs up to p*s.  An int, from d(k-1) + 1 - s on, is fewer zeros: output
-        p then sees inputs of its own block, up to p*s + s-1 at most.  A transposed
-        convolution takes only "causal".
+    Args: operation: `jaxconv.conv` or `jaxconv.conv_transpose`. kernel_shape: (O,
+      C/groups, k); channels last (k, C/groups, O). stride, dilation, groups, layout,
+      implementation, precision: as in the operation. padding: "causal" puts d(k-1)
+      zeros in front of the whole signal, so that output p reads inputs up to p*s.  An
+      int, at least d(k-1) + 1 - s, puts fewer zeros there: output p then also reads
+      later inputs of its own block, up to p*s + s-1.  A transposed convolution takes
+      only "causal".
 
     Returns:
-      A `Stream`: ``init(batch, dtype)`` is the first state, ``step(state, x, kernel,
-      bias)`` the next state and a block of outputs, ``whole(x, kernel, bias)`` all at
-      once, ``sizes`` block, rate, latency and receptive field.
+      A `Stream`.  ``init(batch, dtype)`` is the first state, ``step(state, x, kernel,
+      bias)`` returns the next state and a block of outputs, ``whole(x, kernel, bias)``
+      all outputs at once; ``sizes`` has block, rate, latency and receptive field.
 
     Raises:
-      ValueError: sizes or words that do not fit.
-      TypeError: an operation that is none of the two, arguments of the wrong kind.
+      ValueError: sizes or options that do not fit.
+      TypeError: an operation that is none of the two, arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
       >>> up = jaxconv.stream(jaxconv.conv_transpose, (1, 1, 3), stride=2)
       >>> kernel, state = jnp.array([[[1.0, 1.0, 1.0]]]), up.init(None)
       >>> state, y = up.step(state, jnp.array([[1.0, 2.0]]), kernel)
-      >>> y  # the last input goes on into the next block
+      >>> y  # the last input also adds to the next block
       Array([[1., 1., 3., 2.]], dtype=float32)
       >>> up.step(state, jnp.array([[3.0]]), kernel)[1]
       Array([[5., 3.]], dtype=float32)
 
-    Elsewhere: written by hand each time (EnCodec's and Mamba's buffers), and for
+    Elsewhere: models write their own buffers, such as EnCodec and Mamba, and for
     convolutions only.
 
     Source: the definition of `conv` and `conv_transpose`.
@@ -288,7 +289,7 @@ def stream(
 
 @explained
 def stream_sizes(streams: Sequence[Stream]) -> StreamSizes:
-    r"""What several streams take and give, one behind the other.
+    r"""The numbers of inputs and outputs of several streams in sequence.
 
     .. math::
         \mathrm{rate} = \prod_i \mathrm{rate}_i, \qquad
@@ -296,7 +297,7 @@ def stream_sizes(streams: Sequence[Stream]) -> StreamSizes:
             \text{ is whole for every } i \,\}
 
     Args:
-      streams: first to last, as the signal goes through them.
+      streams: in the order in which the signal passes through them.
 
     Returns:
       A `StreamSizes`.

@@ -1,4 +1,4 @@
-"""When the outputs of streams come, and what they have seen: in exact numbers."""
+"""Rate, latency and receptive field of streams, in exact numbers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 
 class StreamSizes(NamedTuple):
-    """What a stream, or several behind one another, take and give.
+    """The numbers of inputs and outputs of a stream, or of several in sequence.
 
     Attributes:
-      block: a step takes a multiple of so many inputs.
+      block: every step takes a multiple of this many inputs.
       rate: outputs per input.
-      latency: how many inputs after the one of its own time an output waits for, at
-        most; the output with number q has the time q/rate.  What a block collects
-        comes on top: its first input waits for the last, block - 1 later.
-      receptive_field: the number of inputs from the first to the last that an output
-        depends on, at most (taps of a dilated transposed convolution leave gaps).
+      latency: the largest number of later inputs that an output needs: output q belongs
+        to input floor(q/rate).  Collecting a block adds up to block - 1 inputs to it.
+      receptive_field: the largest number of inputs from the first to the last that an
+        output depends on (a dilated transposed convolution skips some between).
     """
 
     block: int
@@ -46,16 +45,17 @@ class Reach(NamedTuple):
         return q * self.stride - self.low
 
     def last(self, q: int) -> int:
-        """The last input that output q reads, or later than any."""
+        """An upper bound of the last input that output q reads."""
         if self.transposed:
             return q // self.stride
         return q * self.stride - self.low + self.span - 1
 
 
 def sizes(reaches: Sequence[Reach]) -> StreamSizes:
-    """Those of streams behind one another.
+    """The sizes of streams in sequence.
 
-    The pattern repeats with every block, so that the outputs of one block say all.
+    Which inputs an output reads repeats with every block, so the outputs of one block
+    are enough.
     """
     block, rate = 1, Fraction(1)
     for reach in reaches:

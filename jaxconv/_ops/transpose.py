@@ -1,4 +1,4 @@
-"""Transposed convolution: the linear transpose of `conv`, nothing else."""
+"""Transposed convolution, which is the linear transpose of `conv`."""
 
 from __future__ import annotations
 
@@ -30,45 +30,49 @@ def conv_transpose(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Transposed convolution: `jax.linear_transpose` of `conv`, same arguments.
+    r"""Transposed convolution: the linear transpose of `conv`, with the same arguments.
 
     .. math::
         z[n, g, c, q] = b[g, c] + \sum_{o} \sum_{p, t \,:\, p s + t d - \mathit{lo} = q}
             w[g, o, c, t] \; x[n, g, o, p]
 
-    With C the matrix of conv, it multiplies by C transposed (not by its inverse: it
-    gives back the shape that went into conv, not the values).  It is conv's gradient
-    with respect to its input.
+    If C is the matrix of conv, this function multiplies by the transpose of C.  It is
+    not the inverse: applied to conv's result it gives an array of the shape, but not of
+    the values, of conv's input.  It is also the gradient of conv with respect to its
+    input.
 
     Letters: as in `conv`, whose output is this function's input x; op output_padding.
     Sizes are in elements.
 
     Args:
       x: input, (N, O, \*space), or (O, \*space) without a batch.
-      kernel: the very kernel of the conv to be undone, (O, C/groups, \*window), that is
-        PyTorch's (in, out/groups, \*window).  Nothing to flip or swap.
+      kernel: the same kernel as in the matching `conv`, (O, C/groups, \*window), which
+        is PyTorch's (in, out/groups, \*window).  Do not flip it or swap its channels.
       bias: (C,), or None.
-      stride, dilation, groups, layout, precision, preferred_element_type: of the conv
-        to be undone; channels last its kernel is (\*window, C/groups, O).
-      padding: that of the conv to be undone, so it crops this result.  All forms of
-        `conv` but "same"; "SAME" gives stride times the input's size.
-      output_padding: how many more elements at the end, those which conv's last window
-        does not reach: less than stride or less than dilation.
-      output_size: the result's spatial size instead, in [least, least + stride - 1].
-      padding_mode: of the conv to be undone: the result is the true adjoint, what was
-        read through the padding is added where it was read from.
-      implementation: None chooses a lowering; a name runs exactly that one, or raises
-        with the reason.  By hand: "transpose" (`jax.linear_transpose`), "vjp",
-        "zero_insertion" (zeros between, border, turned kernel, ordinary convolution),
-        "scatter" (one-to-many, added), "matrix" (C transposed); by XLA: "xla".
-        "direct" chooses where NaN and infinity spread as in the formula, as in `conv`.
+      stride, dilation, groups, layout, precision, preferred_element_type: as in the
+        matching `conv`.  The kernel with channels last is (\*window, C/groups, O).
+      padding: as in the matching `conv`, so it crops this result.  All forms of `conv`
+        are possible except "same"; "SAME" gives stride times the input's size.
+      output_padding: number of additional elements at the end, which conv's last window
+        does not reach.  It must be less than stride or less than dilation.
+      output_size: the spatial size of the result, instead of output_padding; between
+        the least possible size and that size + stride - 1.
+      padding_mode: as in the matching `conv`.  The result is the true adjoint: each
+        padded element's share is added to the element that it is a copy of.
+      implementation: None lets jaxconv choose a lowering.  A name runs exactly that
+        lowering, or raises an error with the reason.  Examples: "transpose"
+        (`jax.linear_transpose`), "vjp", "zero_insertion" (a convolution over the input
+        with zeros between its elements), "scatter" (adds each input times the kernel to
+        the result), "matrix" (the transposed convolution matrix), "xla" (XLA's
+        convolution).  "direct" excludes lowerings that spread NaN and infinity further
+        than the formula, as in `conv`.
 
     Returns:
       (N, C, \*out) with out = (i-1)s - lo - hi + d(k-1) + op + 1 per axis.
 
     Raises:
-      ValueError: shapes, sizes or words that do not fit; also a result below size 1.
-      TypeError: operands of different types, or arguments of the wrong kind.
+      ValueError: shapes, sizes or options that do not fit, or a result of size below 1.
+      TypeError: operands of different types, or arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -79,10 +83,11 @@ def conv_transpose(
               [ 0.,  4.,  6.],
               [ 4., 12.,  9.]]], dtype=float32)
 
-    Elsewhere: `torch.nn.functional.conv_transpose1d/2d/3d` mean the same, value for
-    value (without asymmetric padding and padding modes).  `jax.lax.conv_transpose` does
-    not turn the kernel, takes padding as that of its own input, and has no groups and
-    no output_padding; Keras' and Flax' layers follow it or swap the channels.
+    Elsewhere: `torch.nn.functional.conv_transpose1d/2d/3d` give the same values for the
+    same arguments, but have no asymmetric padding and no padding modes.
+    `jax.lax.conv_transpose` does not flip the kernel, takes padding as that of its own
+    input, and has no groups and no output_padding.  Flax and Keras do as lax, or swap
+    the kernel's channels.
 
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 8 to 14.
     """

@@ -1,4 +1,4 @@
-"""Depthwise, pointwise and depthwise separable convolution, composed from conv."""
+"""Depthwise, pointwise and depthwise separable convolution, written with conv."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def depthwise_conv(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Every channel by itself, with m kernels of its own: `conv` with groups = C.
+    r"""Convolves every channel with m kernels of its own: `conv` with groups = C.
 
     .. math::
         y[n, (c, j), p] = b[(c, j)] + \sum_t w[(c, j), t] \; x[n, c, p s + t d - lo]
@@ -44,10 +44,11 @@ def depthwise_conv(
         preferred_element_type: as in `conv`.
 
     Returns:
-      (N, C*m, \*out), the m results of a channel side by side; sizes as in `conv`.
+      (N, C*m, \*out), with the m results of a channel adjacent; sizes as in `conv`.
 
     Raises:
-      ValueError: kernel channels other than 1, or no multiple of x's; and as `conv`.
+      ValueError: a kernel whose input channels are not 1, or whose outputs are no
+        multiple of x's channels; and as `conv`.
       TypeError: as `conv`.
 
     Example:
@@ -93,7 +94,7 @@ def pointwise_conv(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Mixes channels at each position, reads no neighbour: `conv` with a window of 1.
+    r"""Mixes the channels of each position: `conv` with a window of 1.
 
     .. math:: y[n, o, p] = b[o] + \sum_c w[o, c] \; x[n, c, p s]
 
@@ -101,7 +102,7 @@ def pointwise_conv(
 
     Args:
       x: (N, C, \*space), or (C, \*space) without a batch.
-      kernel: (O, C/groups, 1, ...), as many ones as spatial axes; channels last
+      kernel: (O, C/groups, 1, ...), with a 1 for each spatial axis; channels last
         (1, ..., C/groups, O).
       bias: (O,), or None.
       stride, groups, layout, implementation, precision, preferred_element_type: as in
@@ -120,7 +121,7 @@ def pointwise_conv(
       >>> jaxconv.pointwise_conv(x, jnp.array([[[1.0], [2.0]]]))
       Array([[21., 42.]], dtype=float32)
 
-    Elsewhere: a 1x1 convolution everywhere, or a dense layer on the channel axis.
+    Elsewhere: a 1x1 convolution, or a dense layer on the channel axis.
 
     Source: Lin, Chen and Yan, arXiv:1312.4400.
     """
@@ -155,20 +156,20 @@ def separable_conv(
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    r"""Depthwise, then pointwise: windows first, channels after, with less work.
+    r"""A depthwise convolution followed by a pointwise one.
 
     .. math:: y = \mathrm{pointwise}(\mathrm{depthwise}(x)) + b
 
-    With C inputs, O outputs and T taps, the work against that of `conv` is 1/O + 1/T.
+    With O outputs and T taps, its work is that of `conv` times 1/O + 1/T.
     Letters: as in `depthwise_conv`.  Sizes are in elements.
 
     Args:
       x: (N, C, \*space), or (C, \*space) without a batch.
       depthwise_kernel: (C*m, 1, \*window); channels last (\*window, 1, C*m).
       pointwise_kernel: (O, C*m, 1, ...); channels last (1, ..., C*m, O).
-      bias: (O,), or None; added once, after the second step.
+      bias: (O,), or None; added after the pointwise step.
       stride, padding, dilation, padding_mode: of the depthwise step, as in `conv`.
-      layout, implementation, precision, preferred_element_type: of both.
+      layout, implementation, precision, preferred_element_type: of both steps.
 
     Returns:
       (N, O, \*out); sizes as in `conv`.
@@ -183,7 +184,7 @@ def separable_conv(
       >>> jaxconv.separable_conv(x, depthwise, jnp.array([[[1.0], [0.5]]]))
       Array([[16., 32.]], dtype=float32)
 
-    Elsewhere: Keras' `SeparableConv`; in PyTorch two modules.
+    Elsewhere: Keras' `SeparableConv`; PyTorch needs two modules.
 
     Source: Chollet, arXiv:1610.02357.
     """
@@ -214,14 +215,14 @@ def separable_conv(
         padding_mode=padding_mode,
         **common,
     )
-    # The first step may return a wider type than it took: int32 for int8, say.
+    # The first step may return a wider type than its operands': int32 for int8.
     kernel = pointwise_kernel.astype(middle.dtype)
     bias = None if bias is None else bias.astype(middle.dtype)
     return pointwise_conv(middle, kernel, bias, **common)
 
 
 def _channels(x: Shape, name: str, kernel: Shape, layout: Layout) -> int:
-    """x's channels, to which a depthwise kernel must be made."""
+    """The number of channels of x; refuses a depthwise kernel that does not fit it."""
     first, ndim = layout == "channels_first", can.spatial_rank(kernel, name)
     can.has_batch(x, ndim)
     channels = x[-ndim - 1 if first else -1]
@@ -248,7 +249,7 @@ def _window_of_one(name: str, kernel: Shape, layout: Layout) -> None:
 
 
 def _match(x: Shape, depthwise: Shape, pointwise: Shape, layout: Layout) -> None:
-    """What the second kernel of a separable convolution takes, the first must give."""
+    """Refuses a pointwise kernel that does not fit the depthwise kernel's outputs."""
     one, two = "depthwise_kernel.shape", "pointwise_kernel.shape"
     _channels(x, one, depthwise, layout)
     _window_of_one(two, pointwise, layout)
