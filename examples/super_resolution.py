@@ -184,11 +184,11 @@ def draw(results: dict[str, np.ndarray], out: Path) -> None:
         figure.subplots(1, len(results)), results.items(), strict=True
     ):
         axes.imshow(picture[120:240, 180:300], interpolation="nearest")
-        ratio = "\n" if picture is wanted else f"\n{decibels(picture, wanted):.2f} dB"
+        ratio = "\n " if picture is wanted else f"\n{decibels(picture, wanted):.2f} dB"
         axes.set_title(f"{name}{ratio}")
         axes.axis("off")
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
+    figure.savefig(out, dpi=130, bbox_inches="tight", pad_inches=0.1)
     print(f"Wrote {out}")
 
 

@@ -1,7 +1,7 @@
 """Settings of the explorer, what the library says about each, and ways to run its page.
 
 A setting is what the page's arithmetic takes: {"op", "dims"} and the six fields, each a
-list with one number per axis.
+list with one number per axis; and "padding_end" where the padding there is another.
 """
 
 from __future__ import annotations
@@ -50,7 +50,23 @@ def grid() -> list[Setting]:
             for low, high in zip(lows, highs, strict=True)
         )
         found.append(setting(op, *pairs))
-    return found + wrong()
+    return found + uneven() + wrong()
+
+
+def uneven() -> list[Setting]:
+    """Padded otherwise at the end, of one axis and of two."""
+    found = []
+    rng = np.random.default_rng(24)
+    for index in range(400):
+        dims = 1 + index % 2
+        fields = [
+            rng.integers(low, high, dims).tolist()
+            for low, high in ((1, 8), (1, 5), (1, 4), (0, 5), (1, 3), (0, 3), (0, 5))
+        ]
+        op = ("conv", "conv_transpose")[index // 2 % 2]
+        names = (*FIELDS, "padding_end")
+        found.append({"op": op, "dims": dims, **dict(zip(names, fields, strict=True))})
+    return found
 
 
 def wrong() -> list[Setting]:
@@ -75,10 +91,21 @@ def wrong() -> list[Setting]:
 def arguments(given: Setting) -> tuple[tuple[Any, Any], dict[str, Any]]:
     """Of `conv_output_size` or `conv_transpose_output_size`."""
     one = given["dims"] == 1
-    values = {f: given[f][0] if one else tuple(given[f]) for f in FIELDS}
+    values: dict[str, Any] = {
+        f: given[f][0] if one else tuple(given[f]) for f in FIELDS
+    }
+    if "padding_end" in given and given["padding_end"] != given["padding"]:
+        values["padding"] = pads(given)
     names = SHARED if given["op"] == "conv" else (*SHARED, "output_padding")
     sizes = (values["input"], values["kernel"])
     return sizes, {name: values[name] for name in names}
+
+
+def pads(given: Setting) -> Any:
+    """The padding, in pairs where an end has another."""
+    if "padding_end" not in given:
+        return tuple(given["padding"])
+    return tuple(zip(given["padding"], given["padding_end"], strict=True))
 
 
 def expected(given: Setting) -> dict[str, Any]:
@@ -91,7 +118,11 @@ def expected(given: Setting) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         return {"error": str(error)}
     windows = Windows.read(
-        given["dims"], *(tuple(given[name]) for name in SHARED), "zeros"
+        given["dims"],
+        tuple(given["stride"]),
+        pads(given),
+        tuple(given["dilation"]),
+        "zeros",
     )
     i, k = tuple(given["input"]), tuple(given["kernel"])
     extra = tuple(given["output_padding"])
@@ -179,7 +210,10 @@ def in_node(program: str, settings: list[Setting]) -> list[dict[str, Any]]:
     """The arithmetic alone, without any page."""
     script = "\n".join(
         [
-            *map(read, ("rules.js", "arithmetic.js", "words.js", "code.js")),
+            *map(
+                read,
+                ("rules.js", "arithmetic.js", "words.js", "code.js", "channels.js"),
+            ),
             REPORT.read_text(),
         ]
     )
@@ -187,15 +221,32 @@ def in_node(program: str, settings: list[Setting]) -> list[dict[str, Any]]:
         '\nconst settings = JSON.parse(require("fs").readFileSync(0, "utf8"));'
         "\nconsole.log(JSON.stringify(settings.map(explorerReport)));\n"
     )
+    return json.loads(_printed(program, script, settings))
+
+
+def gif(program: str, frames: Any, milliseconds: int) -> bytes:
+    """What the page saves of frames of pixels 0xRRGGBB."""
+    script = "\n".join(map(read, ("arithmetic.js", "gif.js")))
+    _, height, width = frames.shape
+    script += (
+        '\nconst frames = JSON.parse(require("fs").readFileSync(0, "utf8"));'
+        f"\nconst bytes = gifOf(frames, {width}, {height}, {milliseconds});"
+        "\nconsole.log(JSON.stringify([...bytes]));\n"
+    )
+    flat = frames.reshape(len(frames), -1).tolist()
+    return bytes(json.loads(_printed(program, script, flat)))
+
+
+def _printed(program: str, script: str, given: Any) -> str:
     done = subprocess.run(
         [program, "-e", script],
-        input=json.dumps(settings),
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def chromium() -> str | None:

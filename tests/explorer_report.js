@@ -14,6 +14,7 @@ function explorerReport(setting) {
     return [name, { reads: reads(drawn), values: resultAfter(drawn, total) }];
   });
   return {
+    channels: channelsReport(setting, setting.channels ?? [4, 6, 2]),
     geometry: g,
     high: setting.input.map((_, axis) => axisOf(g, axis).hi),
     result: resultSize(setting),
@@ -21,5 +22,16 @@ function explorerReport(setting) {
     views: Object.fromEntries(views),
     formulas: formulas(setting),
     codes: codes(setting),
+  };
+}
+
+function channelsReport(setting, channels) {
+  const wrong = channelsProblem(channels);
+  if (wrong) return { problem: wrong };
+  const [inputs, outputs] = channels.map(count);
+  return {
+    code: channelsCode(setting, channels),
+    weights: product(kernelShape(setting, channels)),
+    meets: outputs.map((o) => inputs.map((i) => meets(channels, o, i))),
   };
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import os
@@ -39,6 +40,16 @@ SETTINGS = [
     setting("conv_transpose", 3, 2, 1, 2, 3, 2),  # output_padding over the stride
     setting("conv_transpose", (3, 4), (3, 2), (2, 3), (1, 0), (1, 2), (1, 2)),
     setting("conv_transpose", (3, 2), (2, 3), (2, 2), (1, 2), (1, 1), (0, 0)),
+    {**setting("conv", 7, 3, 2, 1, 1, 0), "padding_end": [3]},
+    {
+        **setting("conv", (6, 5), (3, 2), (1, 2), (2, 0), (2, 1), (0, 0)),
+        "padding_end": [0, 1],
+    },
+    {**setting("conv_transpose", 4, 3, 2, 0, 1, 1), "padding_end": [1]},
+    {
+        **setting("conv_transpose", (3, 4), (3, 2), (2, 3), (1, 0), (1, 2), (0, 2)),
+        "padding_end": [2, 0],
+    },
 ]
 
 
@@ -81,7 +92,7 @@ def test_the_script_agrees_with_the_operations(
     given, report = SETTINGS[index], few[index]
     _, options = grids.arguments(given)
     if given["dims"] == 1:
-        options = {name: (value,) for name, value in options.items()}
+        options = {n: v if isinstance(v, tuple) else (v,) for n, v in options.items()}
     x, kernel = (
         jnp.asarray(np.arange(np.prod(s)) % 9.0 + 1).reshape(1, 1, *s)
         for s in (given["input"], given["kernel"])
@@ -153,7 +164,8 @@ def test_formulas_hold_with_their_numbers(
         seen.update(numbers)
         names = ("kernel", "stride", "dilation", "padding", "output_padding")
         for axis in zip(*(given[name] for name in names), strict=True):
-            assert any(CONDITIONS[number](*axis) for number in numbers), given
+            known = any(CONDITIONS[number](*axis) for number in numbers)
+            assert known or "padding_end" in given, given
     assert seen == set(CONDITIONS)
 
 
@@ -183,6 +195,54 @@ def test_code_to_copy_runs_and_gives_the_values_drawn(
         shape = out.getvalue().strip().removeprefix("torch.Size(").strip("[])(")
         assert f"({shape})" == said
     assert run == len(few) or (library in ("Equinox", "Haiku") and run > len(few) // 3)
+
+
+@needs_node
+def test_channels_and_groups() -> None:
+    """The code that is shown runs with the shapes and counts that are said."""
+    assert NODE is not None
+    wanted = [
+        (SETTINGS[2], [4, 6, 2]),
+        (SETTINGS[6], [6, 9, 3]),
+        (SETTINGS[3], [5, 5, 5]),
+    ]
+    asked = [{**given, "channels": channels} for given, channels in wanted]
+    for given, report in zip(asked, grids.in_node(NODE, asked), strict=True):
+        scope: dict[str, Any] = {}
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(report["channels"]["code"], scope)
+        assert out.getvalue().strip() in report["channels"]["code"]
+        assert scope["kernel"].size == report["channels"]["weights"]
+        fn = functools.partial(getattr(jaxconv, given["op"]), kernel=scope["kernel"])
+        image = jnp.ones((given["channels"][0], *scope["kernel"].shape[2:]))
+        reads = jax.jacobian(functools.partial(fn, groups=given["channels"][2]))(image)
+        space = tuple(range(1, reads.ndim // 2)), tuple(range(-reads.ndim // 2 + 1, 0))
+        found = np.asarray(reads).any((*space[0], *space[1]))
+        np.testing.assert_array_equal(found, report["channels"]["meets"])
+    (report,) = grids.in_node(NODE, [{**SETTINGS[2], "channels": [4, 6, 4]}])
+    assert report["channels"] == {
+        "problem": "the channels must be multiples of the groups"
+    }
+
+
+@needs_node
+def test_an_animation_is_a_gif_that_others_read() -> None:
+    """Few colours come out as they went in, of many the nearest of the commonest."""
+    image = pytest.importorskip("PIL.Image", reason="Pillow reads the file")
+    assert NODE is not None
+    rng = np.random.default_rng(3)
+    few = rng.integers(0, 1 << 24, 200)[rng.integers(0, 200, (3, 61, 90))]
+    many = rng.integers(0, 1 << 24, (2, 40, 50))
+    for frames, off in ((few, 0), (np.repeat(few[:1], 2, 0) * 0 + 5, 0), (many, 110)):
+        opened = image.open(io.BytesIO(grids.gif(NODE, frames, 300)))
+        assert opened.n_frames == len(frames) or len(np.unique(frames)) == 1
+        for number, frame in enumerate(frames[: opened.n_frames]):
+            opened.seek(number)
+            got = np.asarray(opened.convert("RGB")).astype(int)
+            wanted = np.stack([frame >> 16, frame >> 8 & 255, frame & 255], -1)
+            assert np.abs(got - wanted).max() <= off
+            assert opened.info["duration"] in (300, 600)
 
 
 FILLED = [

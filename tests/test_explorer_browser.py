@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -338,6 +341,56 @@ def test_the_picture_is_saved_as_it_looks(page: Page) -> None:
     assert "class=" not in saved
 
 
+def test_all_steps_are_saved_as_an_animation(page: Page) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow reads the file")
+    show(page, SCATTER)
+    page.click("#next")
+    with page.expect_download() as waiting:
+        page.click("#save-gif")
+    assert waiting.value.suggested_filename == "conv_transpose.gif"
+    saved = Path(waiting.value.path()).read_bytes()
+    opened = image.open(io.BytesIO(saved))
+    frames = []
+    for number in range(opened.n_frames):
+        opened.seek(number)
+        frames.append(np.asarray(opened.convert("RGB")))
+    assert len(frames) == page.evaluate("drawn.steps")
+    for before, after in itertools.pairwise(frames):
+        assert 0 < (before != after).any(-1).mean() < 0.3
+    until(page, "!find('save-gif').disabled")
+    assert page.evaluate("step") == 1  # as before
+    fill = page.evaluate(
+        "getComputedStyle(document.querySelector('.weight rect')).fill"
+    )
+    green = [int(part) for part in re.findall(r"\d+", fill)]
+    assert (frames[0] == green).all(-1).any()
+
+
+def test_the_end_is_padded_otherwise(page: Page) -> None:
+    page.get_by_label("other padding at the end").check()
+    page.get_by_label("padding_end", exact=True).fill("3")
+    assert "padding_end=3" in address_of(page)
+    size = jaxconv.conv_output_size(5, 3, stride=2, padding=((1, 3),))
+    assert text(page, "#summary") == f"input 5 → result {size}"
+    assert "padding=((1, 3),)" in text(page, "#codes")
+    assert "(p + q)" in text(page, "#formulas")
+    page.get_by_label("other padding at the end").uncheck()
+    assert "padding_end" not in address_of(page)
+    assert text(page, "#summary") == "input 5 → result 3"
+
+
+def test_groups_say_which_channels_meet(page: Page) -> None:
+    page.locator("#channel-fields").get_by_label("groups", exact=True).fill("4")
+    assert "multiples of the groups" in text(page, "#channels-text")
+    page.locator("#channel-fields").get_by_label("channels out", exact=True).fill("8")
+    assert page.locator("#channels .weight").count() == 8
+    assert "groups=4" in text(page, "#channels-code")
+    before = text(page, "#channels-text")
+    assert "depthwise" in before
+    page.reload()
+    assert text(page, "#channels-text") == before
+
+
 def test_a_phone_keeps_the_picture_in_sight(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     show(page, SCATTER)
@@ -356,7 +409,7 @@ FOCUSED = "document.activeElement.id || document.activeElement.ariaLabel"
 
 def test_tab_goes_through_the_controls_in_order(page: Page) -> None:
     found = []
-    for _ in range(29):
+    for _ in range(38):
         page.keyboard.press("Tab")
         found.append(page.evaluate(f"{FOCUSED} || document.activeElement.tagName"))
     fields = ("input", "kernel", "stride", "padding", "dilation")
@@ -364,9 +417,13 @@ def test_tab_goes_through_the_controls_in_order(page: Page) -> None:
     assert found.pop(0) == "language"
     radios = found[:2]
     assert radios == ["INPUT", "INPUT"]  # one of each group, as radios do
-    player = ["play", "previous", "next", "speed", "save", "step"]
+    player = ["play", "previous", "next", "speed", "save", "save-gif", "step"]
+    words = ("channels in", "channels out", "groups")
+    channels = [name for word in words for name in (f"{word}, slider", word)]
     copies = ["Copy the jaxconv code", "PRE", "Copy the PyTorch code", "PRE"]
-    assert found[2:26] == [*sliders, "mode", "x", "w", "copy-link", *player, *copies]
+    settings = [*sliders, "uneven", "mode", "x", "w", "copy-link"]
+    wanted = [*settings, *player, *channels, "channels-code", *copies]
+    assert found[2 : 2 + len(wanted)] == wanted
 
 
 def test_keys_play_step_and_move_sliders(page: Page) -> None:

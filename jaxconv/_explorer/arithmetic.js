@@ -3,8 +3,9 @@
 // Sizes, window positions and values: pure functions, nothing of the page.
 //
 // A setting is {op, dims, input, kernel, stride, padding, dilation, output_padding},
-// the last six as arrays of one number per axis.  The letters are those of
-// _geometry.py, which the tests hold this file against.
+// the last six as arrays of one number per axis, and padding_end where the padding at the
+// end is another.  The letters are those of _geometry.py, which the tests hold this file
+// against.
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 const product = (numbers) => numbers.reduce((a, b) => a * b, 1);
@@ -17,20 +18,31 @@ function span(k, d) {
   return d * (k - 1) + 1;
 }
 
-function outputSize(i, k, s, d, p) {
-  return Math.floor((i + 2 * p - span(k, d)) / s) + 1;
+function outputSize(i, k, s, d, pads) {
+  return Math.floor((i + pads - span(k, d)) / s) + 1;
 }
 
-function inputSize(o, k, s, d, p, extra) {
-  return (o - 1) * s - 2 * p + span(k, d) + extra;
+function inputSize(o, k, s, d, pads, extra) {
+  return (o - 1) * s - pads + span(k, d) + extra;
+}
+
+/** The padding behind the last element of each axis. */
+function ends(setting) {
+  return setting.padding_end ?? setting.padding;
+}
+
+/** Whether some axis is padded otherwise at its end. */
+function isUneven(setting) {
+  return ends(setting).some((q, a) => q !== setting.padding[a]);
 }
 
 /** Of the convolution; a transposed one has that of the convolution it undoes. */
 function geometry(setting) {
   const { kernel, stride, dilation, padding: low } = setting;
+  const pads = ends(setting).map((q, a) => low[a] + q);
   const sizes = (size, last) =>
     setting.input.map((n, a) =>
-      size(n, kernel[a], stride[a], dilation[a], low[a], last[a]),
+      size(n, kernel[a], stride[a], dilation[a], pads[a], last[a]),
     );
   const conv = setting.op === "conv";
   const input = conv ? setting.input : sizes(inputSize, setting.output_padding);
@@ -83,10 +95,10 @@ const MODES = {
   circular: (q, i) => ((q % i) + i) % i,
 };
 
-function slidingAxis({ i, o, s, d, lo }, inside, around, mode = "zeros") {
+function slidingAxis({ i, o, s, d, lo, end }, inside, around, mode = "zeros") {
   const cell = (q) =>
     q >= 0 && q < i ? { kind: inside, at: q } : { kind: around, at: MODES[mode](q, i) };
-  const cells = count(i + 2 * lo).map((c) => cell(c - lo));
+  const cells = count(i + lo + end).map((c) => cell(c - lo));
   return { cells, positions: o, step: s, dilation: d, shift: 0, size: i };
 }
 
@@ -114,7 +126,9 @@ const VIEWS = {
 
 function scene(setting, view) {
   const g = geometry(setting);
-  const axes = g.kernel.map((_, a) => VIEWS[view](axisOf(g, a), setting.mode));
+  const axes = ends(setting).map((end, a) =>
+    VIEWS[view]({ ...axisOf(g, a), end }, setting.mode),
+  );
   const points = axes.map((axis) => axis.positions);
   return {
     view,

@@ -22,19 +22,34 @@ const NUMPY_MODES = { reflect: "reflect", replicate: "edge", circular: "wrap" };
 /** A line that pads with elements before the call, and the setting without padding. */
 function paddedBefore(setting, last = false) {
   if (!isFilled(setting)) return { line: [], setting };
-  const widths = [...setting.padding.map((p) => `(${p}, ${p})`)];
-  const all = last
-    ? ["(0, 0)", ...widths, "(0, 0)"] : ["(0, 0)", "(0, 0)", ...widths];
+  const [zeros, widths] = ["(0, 0)", pairs(setting)];
+  const all = last ? [zeros, widths, zeros] : [zeros, zeros, widths];
   const mode = NUMPY_MODES[setting.mode];
   const line = [`x = jnp.pad(x, [${all.join(", ")}], mode="${mode}")`];
-  return { line, setting: { ...setting, padding: setting.padding.map(() => 0) } };
+  return { line, setting: unpadded(setting) };
+}
+
+function unpadded(setting) {
+  const none = setting.padding.map(() => 0);
+  return { ...setting, padding: none, padding_end: none };
+}
+
+/** The padding of each axis, before and behind. */
+function pairs(setting) {
+  return setting.padding.map((p, a) => `(${p}, ${ends(setting)[a]})`).join(", ");
+}
+
+/** jaxconv's and PyTorch's padding: a number, one for each axis, or a pair for each. */
+function paddingArgument(setting) {
+  if (!isUneven(setting)) return argument("padding", setting.padding, 0);
+  return `, padding=(${pairs(setting)}${setting.padding.length > 1 ? "" : ","})`;
 }
 
 function commonArguments(setting) {
-  const { stride, padding, dilation, output_padding: extra } = setting;
+  const { stride, dilation, output_padding: extra } = setting;
   return (
     argument("stride", stride, 1) +
-    argument("padding", padding, 0) +
+    paddingArgument(setting) +
     (setting.op === "conv" ? "" : argument("output_padding", extra, 0)) +
     argument("dilation", dilation, 1)
   );
@@ -73,7 +88,7 @@ function call(name, setting, more = "") {
   const inside = `x, kernel${commonArguments(setting)}${more}`;
   const line = `y = ${name}(${inside})`;
   if (line.length <= 64) return [line];
-  const parts = inside.split(/, (?=padding|output|dilation)/);
+  const parts = inside.split(/, (?=padding=|padding_mode|output|dilation)/);
   return [`y = ${name}(`, ...parts.map((part) => `    ${part},`), ")"];
 }
 
@@ -85,16 +100,27 @@ function jaxconvCode(setting) {
   ];
 }
 
+/** PyTorch pads both ends alike: other padding is put before, or cut off behind. */
 function torchCode(setting) {
-  const filled = isFilled(setting);
-  const sides = [...setting.padding].reverse().flatMap((p) => [p, p]).join(", ");
-  const line = `x = F.pad(x, (${sides}), mode="${setting.mode}")`;
-  const plain = { ...setting, padding: setting.padding.map((p) => (filled ? 0 : p)) };
+  const conv = setting.op === "conv";
+  const [uneven, filled] = [isUneven(setting), isFilled(setting)];
+  const before = conv && (filled || uneven);
+  const sides = setting.padding.map((p, a) => [p, ends(setting)[a]]).reverse().flat();
+  const mode = filled ? `, mode="${setting.mode}"` : "";
+  const line = `x = F.pad(x, (${sides.join(", ")})${mode})`;
+  const full = !conv && uneven;
   return [
     "import torch", "import torch.nn.functional as F", "",
-    ...operands(setting, "torch"), ...(filled ? [line] : []),
-    ...call(`F.${setting.op}${setting.dims}d`, plain), ending(setting),
+    ...operands(setting, "torch"), ...(before ? [line] : []),
+    ...call(`F.${setting.op}${setting.dims}d`, before || full ? unpadded(setting) : setting),
+    ...(full ? [`y = y[:, :, ${kept(setting)}]`] : []), ending(setting),
   ];
+}
+
+/** The part of a transposed convolution's whole result that its padding leaves. */
+function kept(setting) {
+  const size = resultSize(setting);
+  return setting.padding.map((p, a) => `${p}:${p + size[a]}`).join(", ");
 }
 
 /**
@@ -104,19 +130,12 @@ function torchCode(setting) {
  */
 function transposedPadding(setting) {
   const border = setting.kernel.map((k, a) => span(k, setting.dilation[a]) - 1);
-  const cut = setting.padding.some((p, a) => p > 0 && p >= border[a]);
+  const cut = borderless(setting);
   const pads = border.map((b, a) => {
-    const low = cut ? b : b - setting.padding[a];
-    return `(${low}, ${low + setting.output_padding[a]})`;
+    const [p, q] = cut ? [0, 0] : [setting.padding[a], ends(setting)[a]];
+    return `(${b - p}, ${b - q + setting.output_padding[a]})`;
   });
-  if (!cut) return { pads: pads.join(", "), slices: "" };
-  const size = resultSize(setting);
-  const slices = setting.padding.map((p, a) => `${p}:${p + size[a]}`).join(", ");
-  return { pads: pads.join(", "), slices };
-}
-
-function pairs(padding) {
-  return padding.map((p) => `(${p}, ${p})`).join(", ");
+  return { pads: pads.join(", "), slices: cut ? kept(setting) : "" };
 }
 
 function laxCode(given) {
@@ -127,7 +146,7 @@ function laxCode(given) {
     ...line,
   ];
   if (setting.op === "conv") {
-    const pads = pairs(setting.padding);
+    const pads = pairs(setting);
     return [
       ...head, "y = lax.conv_general_dilated(",
       `    x, kernel, ${s}, [${pads}], rhs_dilation=${d}`, ")", ending(given),
@@ -149,7 +168,7 @@ function flaxCode(given) {
   const { line, setting } = paddedBefore(given, true);
   const conv = setting.op === "conv";
   const { pads, slices } = conv
-    ? { pads: pairs(setting.padding), slices: "" }
+    ? { pads: pairs(setting), slices: "" }
     : transposedPadding(setting);
   const window = tupleText(setting.kernel);
   return [
@@ -166,8 +185,9 @@ function flaxCode(given) {
 
 /** Whether so much padding leaves a transposed convolution's input no border. */
 function borderless(setting) {
-  const least = (p, a) => span(setting.kernel[a], setting.dilation[a]) - 1;
-  return setting.padding.some((p, a) => p > 0 && p >= least(p, a));
+  const most = setting.padding.map((p, a) => Math.max(p, ends(setting)[a]));
+  const border = (a) => span(setting.kernel[a], setting.dilation[a]) - 1;
+  return most.some((p, a) => p > 0 && p >= border(a));
 }
 
 function equinoxCode(given) {
@@ -187,7 +207,7 @@ function equinoxCode(given) {
     ...operands(setting, "jnp"), ...line,
     `layer = eqx.nn.${conv ? "Conv" : "ConvTranspose"}(`,
     `    ${setting.dims}, 1, 1, ${tupleText(setting.kernel)}, ` +
-    `stride=${tupleText(setting.stride)}, padding=[${pairs(setting.padding)}],`,
+    `stride=${tupleText(setting.stride)}, padding=[${pairs(setting)}],`,
     `    dilation=${tupleText(setting.dilation)}, use_bias=False,`,
     ...(conv ? [] : [`    output_padding=${tupleText(extra)},`]),
     "    key=jax.random.key(0),", ")",
@@ -206,7 +226,7 @@ function haikuCode(given) {
   if (!conv && borderless(setting)) {
     return ["# Haiku pads the stretched input, which this padding leaves no border."];
   }
-  const pads = conv ? pairs(setting.padding) : transposedPadding(setting).pads;
+  const pads = conv ? pairs(setting) : transposedPadding(setting).pads;
   const turned = `kernel = jnp.flip(kernel, ${tupleText(setting.kernel.map((_, a) => a))})`;
   const rate = conv ? `rate=${tupleText(setting.dilation)}, ` : "";
   return [
@@ -238,19 +258,17 @@ function kerasCode(given) {
     `data_format="channels_last",`;
   const dilated = `    dilation_rate=${strides(setting.dilation)},`;
   if (conv) {
-    const widths = `[(0, 0), ${pairs(setting.padding)}, (0, 0)]`;
+    const widths = `[(0, 0), ${pairs(setting)}, (0, 0)]`;
     return [
       ...head, `padded = keras.ops.pad(x, ${widths})`, "y = keras.ops.conv(",
       "    padded, kernel,", options, dilated, ")", ending(given, true),
     ];
   }
-  const size = resultSize(setting);
-  const slices = setting.padding.map((p, a) => `${p}:${p + size[a]}`).join(", ");
   const extra = setting.output_padding.map((n) => `(0, ${n})`).join(", ");
   return [
     ...head, "full = keras.ops.conv_transpose(", "    x, kernel,", options, dilated,
     ")", `full = keras.ops.pad(full, [(0, 0), ${extra}, (0, 0)])`,
-    `y = full[:, ${slices}]`, ending(setting, true),
+    `y = full[:, ${kept(setting)}]`, ending(setting, true),
   ];
 }
 

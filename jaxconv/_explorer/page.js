@@ -61,11 +61,14 @@ function showControls(found) {
     radio.checked = String(state[radio.name]) === radio.value;
   }
   find("separate").checked = separate;
+  find("uneven").checked = state.fields.padding_end !== null;
+  find("field-padding_end").hidden = state.fields.padding_end === null;
   find("separate-label").hidden = state.dims === 1;
   find("fields").classList.toggle("separate", separate);
   for (const made of find("fields").querySelectorAll("input")) {
     const { field, axis } = made.dataset;
-    const value = state.fields[field][axis] ?? state.fields[field][0];
+    const values = state.fields[field] ?? state.fields.padding;
+    const value = values[axis] ?? values[0];
     if (parseValue(made.value) !== value) made.value = value;
     made.setAttribute("aria-invalid", found?.field === field);
     if (found?.field === field) made.setAttribute("aria-describedby", "broken");
@@ -133,6 +136,7 @@ function showSetting(setting) {
     find("stage").textContent = why;
   }
   showOverlap(setting);
+  showChannels(setting);
   showMatrix(setting);
   if (drawn) showStep();
 }

@@ -12,6 +12,8 @@ SCRIPTS = (
     "arithmetic.js",
     "words.js",
     "code.js",
+    "gif.js",
+    "channels.js",
     "state.js",
     "drawing.js",
     "saving.js",

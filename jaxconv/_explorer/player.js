@@ -87,8 +87,15 @@ function onRadio({ target }) {
 function onSeparate() {
   const axes = find("separate").checked ? [0, 1] : [0];
   const spread = (values) => axes.map((a) => values[a] ?? values[0]);
-  const fields = FIELDS.map((field) => [field, spread(state.fields[field])]);
+  const fields = FIELDS.map((field) => [
+    field, state.fields[field] && spread(state.fields[field]),
+  ]);
   change({ fields: Object.fromEntries(fields) });
+}
+
+function onUneven() {
+  const ends = find("uneven").checked ? [...state.fields.padding] : null;
+  change({ fields: { ...state.fields, padding_end: ends } });
 }
 
 function onHash() {
@@ -100,11 +107,14 @@ function onHash() {
 
 function start() {
   buildFields();
+  buildChannels();
   document.addEventListener("keydown", onKey);
   document.addEventListener("change", onRadio);
   window.addEventListener("hashchange", onHash);
   find("settings").addEventListener("submit", (event) => event.preventDefault());
   find("separate").addEventListener("change", onSeparate);
+  find("uneven").addEventListener("change", onUneven);
+  find("save-gif").addEventListener("click", saveAnimation);
   find("back").addEventListener("click", () => change(readHash(lastGood)));
   find("play").addEventListener("click", toggle);
   find("previous").addEventListener("click", () => stepTo(step - 1));

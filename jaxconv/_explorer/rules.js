@@ -6,6 +6,7 @@
 const OPS = ["conv", "conv_transpose"];
 const LEAST = {
   input: 1, kernel: 1, stride: 1, dilation: 1, output_padding: 0, padding: 0,
+  padding_end: 0,
 };
 const MOST = 512; // per field: a page has no use for more
 
@@ -18,12 +19,19 @@ function shown(value) {
 }
 
 function given(setting, field) {
+  if (field.startsWith("padding") && isUneven(setting)) {
+    const pairs = setting.padding.map((p, a) => [p, ends(setting)[a]].map(shown));
+    return tuple(pairs.map(tuple));
+  }
   const values = setting[field].map(shown);
   return values.length === 1 ? values[0] : tuple(values);
 }
 
 function broken(setting, field, rule, remedy, got = given(setting, field)) {
-  const name = { input: "input_size", kernel: "kernel_size" }[field] ?? field;
+  const names = {
+    input: "input_size", kernel: "kernel_size", padding_end: "padding",
+  };
+  const name = names[field] ?? field;
   return { field, text: `${name}=${got}: ${rule}. ${remedy}.` };
 }
 
@@ -36,8 +44,9 @@ function firstBroken(values, check) {
 }
 
 function notAnInteger(setting, field) {
+  const alone = setting.dims === 1 && !(field.startsWith("padding") && isUneven(setting));
   return firstBroken(setting[field], (value) => {
-    const part = setting.dims === 1 ? "" : `${shown(value)} `;
+    const part = alone ? "" : `${shown(value)} `;
     if (!Number.isInteger(value)) {
       return broken(setting, field, `${part}is not an int`, "Write an int");
     }
@@ -51,7 +60,7 @@ function notAnInteger(setting, field) {
 function doesNotFit(setting) {
   return firstBroken(setting.input, (size, a) => {
     const [k, d] = [setting.kernel[a], setting.dilation[a]];
-    const padded = size + 2 * setting.padding[a];
+    const padded = size + setting.padding[a] + ends(setting)[a];
     if (span(k, d) <= padded) return null;
     const where = `on spatial axis ${a} (dilation ${d})`;
     const rule = `spans ${span(k, d)} ${where}, more than the padded input's ${padded}`;
@@ -64,13 +73,13 @@ function doesNotFit(setting) {
 function tooFarToFill(setting, mode) {
   if (mode === "replicate") return null;
   return firstBroken(setting.padding, (p, a) => {
-    const size = setting.input[a];
+    const [size, q] = [setting.input[a], ends(setting)[a]];
     const most = mode === "reflect" ? size - 1 : size;
-    if (p <= most) return null;
+    if (Math.max(p, q) <= most) return null;
     const where = `on spatial axis ${a}, whose size is ${size}`;
     const rule = `padding_mode="${mode}" can fill at most ${most} ${where}`;
     const remedy = 'Pad less, or use padding_mode="zeros" or "replicate"';
-    return broken(setting, "padding", rule, remedy, `(${p}, ${p})`);
+    return broken(setting, "padding", rule, remedy, `(${p}, ${q})`);
   });
 }
 
@@ -111,7 +120,9 @@ function problem(setting) {
     return { field: "dims", text };
   }
   const transposed = setting.op === "conv_transpose";
-  const fields = Object.keys(LEAST).filter((f) => transposed || f !== "output_padding");
+  const fields = Object.keys(LEAST).filter(
+    (f) => setting[f] && (transposed || f !== "output_padding"),
+  );
   for (const check of [notAnInteger, tooLarge]) {
     for (const field of fields) {
       const found = check(setting, field);

@@ -21,14 +21,15 @@ const RELATIONSHIPS = {
   15: "o = ⌊(i + 2·p − k − (k − 1)·(d − 1)) / s⌋ + 1",
 };
 
-function relationship(op, { k, s, d, p, a }) {
+function relationship(op, { k, s, d, p, q, a }) {
   const conv = op === "conv";
+  const pads = p + q;
   if (d > 1) return conv ? 15 : 14;
-  if (s > 1) return conv ? (p ? 6 : 5) : a ? 14 : p ? 13 : 12;
+  if (s > 1) return conv ? (pads ? 6 : 5) : a ? 14 : pads ? 13 : 12;
   const first = conv ? 1 : 8;
-  if (p === 0) return first;
-  if (2 * p === k - 1) return first + 2;
-  return p === k - 1 ? first + 3 : first + 1;
+  if (pads === 0) return first;
+  if (pads === k - 1) return first + 2;
+  return pads === 2 * (k - 1) ? first + 3 : first + 1;
 }
 
 /** The letters' values on one axis; a prime marks those of a transposed convolution. */
@@ -36,9 +37,10 @@ function letters(setting, axis) {
   const at = (field) => setting[field][axis];
   const [k, s, d, p] = ["kernel", "stride", "dilation", "padding"].map(at);
   const [size, result] = [at("input"), resultSize(setting)[axis]];
-  const common = { k, s, d, p, "k̂": span(k, d) };
+  const q = ends(setting)[axis];
+  const common = { k, s, d, p, q, "k̂": span(k, d) };
   if (setting.op === "conv") {
-    const a = (size + 2 * p - span(k, d)) % s;
+    const a = (size + p + q - span(k, d)) % s;
     return { ...common, a, i: size, o: result };
   }
   return { ...common, a: at("output_padding"), "i′": size, "o′": result };
@@ -48,7 +50,7 @@ function letters(setting, axis) {
 function filled(symbols, values) {
   const right = symbols.split(" = ").at(-1);
   const number = (n) => (n < 0 ? `(−${-n})` : String(n));
-  return right.replace(/mod|i′|o′|k̂|[ioksdpa]/g, (letter) =>
+  return right.replace(/mod|i′|o′|k̂|[ioksdpqa]/g, (letter) =>
     letter === "mod" ? letter : number(values[letter]),
   );
 }
@@ -62,7 +64,8 @@ function formula(setting, title, symbols, evaluate, source = "", note = "") {
   const dilated = Math.max(...setting.dilation) > 1;
   const texts = setting.input.map((_, axis) => {
     const text = symbols(letters(setting, axis));
-    return dilated ? text : text.replaceAll("k̂", "k");
+    const padded = isUneven(setting) ? text.replaceAll("2·p", "(p + q)") : text;
+    return dilated ? padded : padded.replaceAll("k̂", "k");
   });
   const lines = texts.map((text, axis) => {
     const values = letters(setting, axis);
@@ -114,7 +117,8 @@ function convFormulas(setting) {
 }
 
 function transposedFormulas(setting) {
-  const again = (v) => Math.floor((v["o′"] + 2 * v.p - v["k̂"]) / v.s) + 1;
+  const again = (v) => Math.floor((v["o′"] + v.p + v.q - v["k̂"]) / v.s) + 1;
+  const last = isUneven(setting) ? "q" : "p";
   const undone = setting.input.every((size, axis) =>
     again(letters(setting, axis)) === size,
   );
@@ -126,7 +130,8 @@ function transposedFormulas(setting) {
       setting, "Border in front", () => "k̂ − 1 − p", (v) => v["k̂"] - 1 - v.p,
     ),
     formula(
-      setting, "Border behind", () => "k̂ − 1 − p + a", (v) => v["k̂"] - 1 - v.p + v.a,
+      setting, "Border behind", () => `k̂ − 1 − ${last} + a`,
+      (v) => v["k̂"] - 1 - v.q + v.a,
       "", border,
     ),
     formula(
