@@ -51,7 +51,7 @@ def test_readme_prints_what_it_says():
             prints += len(printed)
             for got, said in zip(printed, expected, strict=True):
                 assert said == got or said.startswith(f"{got}: "), (got, said)
-    assert prints == 6
+    assert prints == 6  # three libraries, three functions
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README.read_text()))
