@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,10 @@ def test_the_numbers_of_explain_are_right(
     name: str, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
 ) -> None:
     assert main(["explain", *CALLS[name]]) == 0
-    text = capsys.readouterr().out
+    printed = capsys.readouterr().out
+    sections, _, code = printed.partition("\n# In ")
+    assert max(map(len, sections.splitlines())) <= 88
+    text = unwrapped(sections) + "\n# In " + code
     call, arguments, (shape, kernel) = read(name)
     x, w = (rng.standard_normal(s).astype(np.float32) for s in (shape, kernel))
     y = computed(name, x, w)
@@ -283,16 +287,16 @@ def test_the_numbers_of_explain_are_right(
     }
     jacobian = jax.jacobian(lambda x: computed(name, x, w))(x)
     C = np.asarray(jacobian).reshape(y.size, x.size)
-    filled = f"{np.count_nonzero(C)} of its {C.size} entries"
-    assert f"is {C.shape[0]} x {C.shape[1]}; {filled} can differ from zero" in text
+    filled = f"{np.count_nonzero(C):,} of its {C.size:,} entries"
+    assert f"is {C.shape[0]:,} x {C.shape[1]:,}; {filled} can differ from zero" in text
     if not call.filled and arguments.padding != "SAME":
         extra = {"output_padding": arguments.output_padding} if call.transposed else {}
         kept = {k: v for k, v in forward.items() if k != "padding_mode"}
         cost = jaxconv.cost(shape, kernel, transposed=call.transposed, **kept, **extra)
-        assert f"has {cost.parameters} parameters" in text
-        assert f"takes {cost.multiply_adds} multiply-adds" in text
-        assert f"which {cost.multiply_adds_valid} are not with zeros" in text
-        assert f"x, kernel and result take {cost.bytes} bytes." in text
+        assert f"has {cost.parameters:,} parameters" in text
+        assert f"takes {cost.multiply_adds:,} multiply-adds" in text
+        assert f"which {cost.multiply_adds_valid:,} are not with zeros" in text
+        assert f"x, kernel and result take {cost.bytes:,} bytes." in text
     assert "  On cpu by the lowering '" in text
     assert "  Because: " in text
     for library in ("jaxconv", *LIBRARIES):
@@ -300,10 +304,15 @@ def test_the_numbers_of_explain_are_right(
         assert pasted.strip() == snippets(call)[library]
 
 
+def unwrapped(text: str) -> str:
+    """Sentences of several lines in one."""
+    return re.sub(r"\n {4}(?=\S)", " ", text)
+
+
 def test_explain_fills_in_the_four_steps(capsys: pytest.CaptureFixture[str]) -> None:
     """Border 1 before and 2 after: output_padding adds its zeros at the end."""
     assert main(["explain", *CALLS["odd"]]) == 0
-    text = capsys.readouterr().out
+    text = unwrapped(capsys.readouterr().out)
     said = "axis 0: with 1 between them 4 inputs take 7 elements, with 1 in front and "
     assert f"{said}2 behind: 7 + 1 + 2 - 3 + 1 = 8 outputs" in text
     assert "away from the border an output is the sum of 1 or 2 inputs" in text
@@ -318,6 +327,11 @@ def test_explain_fills_in_the_four_steps(capsys: pytest.CaptureFixture[str]) -> 
         (["conv_transpose", *WINDOW, "--padding", "same"], "padding='same'"),
         (["conv_transpose", *WINDOW, "--padding", "9"], "padding=9: leaves a result"),
         (["deconv", *WINDOW], "'deconv'"),
+        (["conv", *WINDOW, "--in-channels", "3"], "jaxconv explain conv --help"),
+        (
+            "conv_transpose --input 2x3x4x5 --kernel 3x7x9x9 --padding 9".split(),
+            "--input 4x5 --kernel 9x9 --channels 3,7",
+        ),
     ],
 )
 def test_explain_refuses_in_one_line(

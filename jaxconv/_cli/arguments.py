@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jaxconv
 from jaxconv._cli import check, demo, draw, explain, explore, gallery, options, summary
@@ -17,6 +17,13 @@ from jaxconv._cli.errors import UserError
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, without the usage before them."""
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """What is left over is said by the parser of the command, which knows more."""
+        found, left = super().parse_known_args(*args, **kwargs)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         raise UserError(

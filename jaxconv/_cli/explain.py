@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from jaxconv._core.geometry import Axis, Ints, spread_extent
 
 WINDOWS = ("stride", "padding", "dilation", "groups", "padding_mode")
 BEYOND = ("output_padding", "output_size")
+WIDTH = 88
 
 
 def run(arguments: argparse.Namespace, transposed: bool) -> int:
@@ -28,9 +30,21 @@ def run(arguments: argparse.Namespace, transposed: bool) -> int:
     try:
         text = report(arguments, transposed)
     except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{error}{_whole_shapes(arguments, transposed)}") from None
     print(text)
     return 0
+
+
+def _whole_shapes(arguments: argparse.Namespace, transposed: bool) -> str:
+    """A remedy where the sizes look like those of whole arrays."""
+    given = arguments.input, arguments.kernel
+    if not all(isinstance(size, tuple) and len(size) > 3 for size in given):
+        return ""
+    (_, inputs, *space), (first, second, *window) = given
+    space, window = ("x".join(map(str, size)) for size in (space, window))
+    channels = f"{inputs},{second if transposed else first}"
+    said = f"--input {space} --kernel {window} --channels {channels}"
+    return f" Or are these whole shapes? Sizes are of space alone: {said}"
 
 
 def report(arguments: argparse.Namespace, transposed: bool) -> str:
@@ -48,6 +62,7 @@ def report(arguments: argparse.Namespace, transposed: bool) -> str:
     lines = [_opening(call, shapes)]
     for title, body in sections.items():
         lines += ["", title, *(f"  {line}" for line in body)]
+    lines = [textwrap.fill(v, WIDTH, subsequent_indent="    ") for v in lines]
     for name, code in snippets(call).items():
         lines += ["", f"# In {name}", "", code]  # as it is, to be pasted
     return "\n".join(lines)
@@ -174,8 +189,8 @@ def _matrix(call: Call) -> list[str]:
     if call.transposed:
         name = "The convolution's matrix, transposed,"
         rows, columns = columns, rows
-    words = f"{filled} of its {rows * columns} entries can differ from zero"
-    return [f"{name} is {rows} x {columns}; {words} ({zeros:.1%} are zeros)."]
+    words = f"{filled:,} of its {rows * columns:,} entries can differ from zero"
+    return [f"{name} is {rows:,} x {columns:,}; {words} ({zeros:.1%} are zeros)."]
 
 
 def _distinct(call: Call) -> Iterator[int]:
@@ -205,10 +220,10 @@ def _work(call: Call, shapes: tuple[Ints, Ints]) -> list[str]:
     result = setup.outputs * math.prod(call.size)
     held = 4 * (math.prod(shapes[0]) + weights + result)
     return [
-        f"The kernel has {weights} parameters; a bias would add {setup.outputs}.",
-        f"One image takes {dense} multiply-adds ({2 * dense} floating-point "
-        f"operations), of which {valid} are not with zeros of the padding.",
-        f"x, kernel and result take {held} bytes.",
+        f"The kernel has {weights:,} parameters; a bias would add {setup.outputs:,}.",
+        f"One image takes {dense:,} multiply-adds ({2 * dense:,} floating-point "
+        f"operations), of which {valid:,} are not with zeros of the padding.",
+        f"x, kernel and result take {held:,} bytes.",
     ]
 
 

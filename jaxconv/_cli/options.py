@@ -63,7 +63,7 @@ def _int(text: str) -> int:
 
 def add_operands(command: argparse.ArgumentParser) -> None:
     """The two sizes that every convolution has."""
-    several = "an int for one axis, or 5x4 for two"
+    several = "an int for one axis, or 5x4 for two, without batch and channels"
     needed: dict[str, Any] = {"required": True, "type": sizes, "metavar": "SIZE"}
     command.add_argument("--input", help=f"spatial size: {several}", **needed)
     command.add_argument("--kernel", help=f"window: {several}", **needed)
