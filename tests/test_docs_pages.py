@@ -28,7 +28,7 @@ ELSEWHERE = {
     "docs/frameworks.md": "test_frameworks.py",
     "docs/layers.md": "test_layers.py",
     "docs/summaries.md": "test_summaries_page.py",
-    "docs/xla-notes.md": "test_xla_notes.py",
+    "docs/xla-notes.md": "test_upstream.py",
 }
 FENCED = re.compile(r"(?ms)^```(\w+)\n(.*?)^```(?:\n\n```text\n(.*?)^```)?")
 over_pages = pytest.mark.parametrize("name", PAGES)

@@ -25,7 +25,7 @@ from oracle import Window, close
 
 Fun = Callable[[jax.Array, jax.Array], Any]
 
-# Low padding below the kernel's reach, where lax itself is right (test_xla_faults.py).
+# Low padding below the kernel's reach, where lax itself is right (test_upstream.py).
 CASE = Case(
     "transformed", Window((6, 5), (3, 2), (3, 5), (2, 1), (1, 2), (1, 1)), 4, 2, 1, 3
 )
