@@ -300,7 +300,7 @@ print("right")
 
 
 def test_small_dilated_inputs() -> None:
-    """All lowerings in one program; if that dies, one by one: the last line names it."""
+    """All lowerings in one program; if that dies, one by one, to name the culprit."""
     for apart in (False, True):
         done = elsewhere(BY_EVERY_LOWERING.format(cases=SMALL, apart=apart))
         last = done.stdout.splitlines()[-1:]
