@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
 import oracle
+from jaxconv._core import spec as _spec
+from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
 from jaxconv._core.spec import OPERANDS, Spec
 
@@ -76,6 +79,43 @@ class Case(NamedTuple):
 
     def expected(self, role: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return oracle.contract(role, a, b, self.window, self.groups)
+
+
+def described(case: Case, role: str, dtype: Any, name: str | None = None) -> _spec.Case:
+    """What a lowering is asked about."""
+    spec = case.spec(role, "channels_last", dtype, name)
+    sizes = _spec.Sizes(case.n, case.c, case.o)
+    return _spec.Case(spec, sizes, np.dtype(dtype))
+
+
+def contract_all(
+    cases: Sequence[Case], role: str, layout: str, rng: np.random.Generator, *by: Any
+) -> None:
+    """All cases as one program, which compiles sooner than each, against the loops.
+
+    In float64, where a wrong border cannot hide behind rounding; ``by`` is a lowering.
+    """
+    operands = [case.operands(role, rng) for case in cases]
+    specs = [case.spec(role, layout, np.float64, *by) for case in cases]
+
+    @jax.jit
+    def every(pairs: Any) -> Any:
+        each = zip(pairs, specs, strict=True)
+        return [contract(a, b, spec) for (a, b), spec in each]
+
+    first, second = OPERANDS[role]
+    results = every(
+        [(arrange(a, first, layout), arrange(b, second, layout)) for a, b in operands]
+    )
+    wrong: list[str] = []
+    for case, pair, out in zip(cases, operands, results, strict=True):
+        exact = arrange(case.expected(role, *pair), role, layout)
+        try:
+            assert out.dtype == np.float64
+            oracle.close(out, exact, case.terms(role), np.float64)
+        except AssertionError as error:
+            wrong.append(f"{case.name}: {error}")
+    assert not wrong, "\n".join(wrong)
 
 
 def random(

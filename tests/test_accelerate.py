@@ -16,6 +16,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jaxconv
+from programs import counts
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 Model = Callable[[Any, Any], Any]
@@ -99,12 +100,6 @@ def loss(model: Model, x: Any, w: Any) -> Any:
 
 def step(model: Model) -> Callable[..., Any]:
     return jax.value_and_grad(partial(loss, model), (0, 1))
-
-
-def counts(fn: Callable[..., Any], *args: Any) -> tuple[int, int]:
-    """How many convolutions of lax and how many contractions a function traces."""
-    text = str(jax.make_jaxpr(fn)(*args))
-    return text.count("conv_general_dilated["), text.count("jaxconv_contract[")
 
 
 def close(got: Any, want: Any) -> None:

@@ -16,6 +16,7 @@ from jax import export
 import jaxconv
 from jaxconv._plan import choose as _plan
 from oracle import close
+from programs import scopes
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 X, KERNEL = (2, 8, 20, 19), (8, 2, 4, 3)
@@ -28,10 +29,6 @@ def step(x: Any, kernel: Any) -> Any:
         return (y * y).sum()
 
     return jax.grad(loss, (0, 1))(x, kernel)
-
-
-def scopes(text: str) -> set[str]:
-    return set(re.findall(r"jaxconv\.((?:output|input|kernel)\.\w+)", text))
 
 
 def lowered(*platforms: str) -> str:

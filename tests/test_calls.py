@@ -21,6 +21,7 @@ from jax.custom_derivatives import linear_call
 
 import jaxconv
 from jaxconv._core.calls import CONTROL, LEFT
+from programs import counts
 
 # Every other name that the list below may give: a call, handled as all calls are.
 CALLS = """
@@ -104,11 +105,6 @@ DIFFERENTIABLE = ("cg", "custom_root", "linear_call")
 def operands(rng: np.random.Generator) -> tuple[Any, Any]:
     x = jnp.asarray(rng.normal(size=ARRAY.shape))
     return x, jnp.asarray(rng.normal(size=(1, 1, 3, 3)))
-
-
-def counts(fn: Callable[..., Any], *args: Any) -> tuple[int, int]:
-    text = str(jax.make_jaxpr(fn)(*args))
-    return text.count("conv_general_dilated["), text.count("jaxconv_contract[")
 
 
 @pytest.mark.parametrize("name", MODELS)

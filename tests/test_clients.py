@@ -17,7 +17,6 @@ from jax.extend.core import jaxprs_in_params
 
 import jaxconv
 from benchmarks.models import MODELS, Model, build, training_step
-from frameworks import defaults
 
 Function = Callable[[Any, Any], Any]
 # Rounding through a whole network: relative to the norm of the leaf, and a little of
@@ -26,10 +25,7 @@ Function = Callable[[Any, Any], Any]
 PREDICTION, GRADIENT, OF_ALL = 1e-5, 2e-3, 1e-3
 
 
-@pytest.fixture(autouse=True)
-def _as_users_have_it():
-    with defaults():
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
 
 
 def load(name: str) -> Model:

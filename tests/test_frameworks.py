@@ -19,7 +19,6 @@ from frameworks import (
     WINDOW,
     Row,
     build,
-    defaults,
     exchange,
     images,
     kernel_shape,
@@ -41,10 +40,7 @@ GEOMETRIES = (((2, 3), (1, 1), 2), ((1, 1), (2, 1), 1))
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
-@pytest.fixture(autouse=True)
-def _as_users_have_it():
-    with defaults():
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
 
 
 # The code -----------------------------------------------------------------------------

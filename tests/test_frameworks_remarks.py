@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxconv
-from frameworks import build, defaults, images, table
+from frameworks import build, images, table
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # Input and kernel size, stride, dilation.
@@ -19,10 +19,7 @@ LINES = [(7, 2, 1, 1), (8, 3, 2, 2), (7, 2, 2, 1), (8, 2, 3, 1), (7, 3, 3, 2)]
 over_lines = pytest.mark.parametrize(("i", "k", "s", "d"), LINES)
 
 
-@pytest.fixture(autouse=True)
-def _as_users_have_it():
-    with defaults():
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
 
 
 def line(rng: np.random.Generator, *shape: int) -> jax.Array:

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 import jaxconv
-from frameworks import defaults
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 PAGE = Path(__file__).parent.parent / "docs" / "layers.md"
@@ -26,10 +25,7 @@ FRAMEWORKS = {"nnx": "flax", "equinox": "equinox"}
 TOLERANCE = 1e-4  # of float32, relative to the largest element
 
 
-@pytest.fixture(autouse=True)
-def _as_users_have_it() -> Iterator[None]:
-    with defaults():
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
 
 
 class Kit:

@@ -6,8 +6,10 @@ New lowerings join by being listed in ``LOWERINGS``.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cases import CASES, Case, arrange, named, over_cases, over_roles
-from jaxconv._core import spec as _spec
+from cases import (
+    CASES,
+    Case,
+    arrange,
+    contract_all,
+    described,
+    named,
+    over_cases,
+    over_roles,
+)
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
 from jaxconv._core.spec import OPERANDS, Sizes, Spec
@@ -24,6 +34,7 @@ from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan import choose as _plan
 from jaxconv._plan.place import Place
 from oracle import close
+from programs import CANONICAL, LOOPS, convolutions, labels
 
 PAIRS = [(name, role) for name, low in LOWERINGS.items() for role in low.roles]
 
@@ -47,93 +58,76 @@ BEYOND = (
 )
 
 
-def described(case: Case, role: str, dtype: Any, name: str | None = None) -> _spec.Case:
-    """What a lowering is asked about."""
-    spec = case.spec(role, "channels_last", dtype, name)
-    sizes = _spec.Sizes(case.n, case.c, case.o)
-    return _spec.Case(spec, sizes, np.dtype(dtype))
-
-
-def accepted(
+def together(
     cases: Sequence[Case], dtype: Any, pairs: Sequence[tuple[str, str]] = PAIRS
 ) -> list[Any]:
-    return [
-        pytest.param(name, role, case, id=f"{name}-{role}-{case.name}")
-        for name, role in pairs
-        for case in cases
-        if LOWERINGS[name].refuse(described(case, role, dtype)) is None
-    ]
-
-
-def together(cases: Sequence[Case], dtype: Any) -> list[Any]:
     """All accepted cases of a lowering and role at once, to be compiled as one."""
-    found: dict[tuple[str, str], list[Case]] = {}
-    for name, role, case in (entry.values for entry in accepted(cases, dtype)):
-        found.setdefault((name, role), []).append(case)
-    return [
-        pytest.param(*pair, cases, id="-".join(pair)) for pair, cases in found.items()
-    ]
+    every = (
+        (
+            name,
+            role,
+            [
+                case
+                for case in cases
+                if LOWERINGS[name].refuse(described(case, role, dtype)) is None
+            ],
+        )
+        for name, role in pairs
+    )
+    return [pytest.param(*v, id="-".join(v[:2])) for v in every if v[2]]
 
 
 @pytest.mark.parametrize(("name", "role", "cases"), together(CASES, np.float64))
 def test_values(
     name: str, role: str, cases: Sequence[Case], rng: np.random.Generator
 ) -> None:
-    """In float64, where a wrong border cannot hide behind rounding."""
-    operands = [case.operands(role, rng) for case in cases]
-    specs = [case.spec(role, "channels_last", lowering=name) for case in cases]
-
-    @jax.jit
-    def every(pairs: Any) -> Any:
-        each = zip(pairs, specs, strict=True)
-        return [contract(a, b, spec) for (a, b), spec in each]
-
-    results = every([_last(role, *pair) for pair in operands])
-    wrong: dict[str, AssertionError] = {}
-    for case, pair, out in zip(cases, operands, results, strict=True):
-        exact = case.expected(role, *pair)
-        try:
-            close(_first(role, np.asarray(out)), exact, case.terms(role), np.float64)
-        except AssertionError as error:
-            wrong[case.name] = error
-    assert not wrong, "\n".join(f"{name}: {e}" for name, e in wrong.items())
+    contract_all(cases, role, "channels_last", rng, name)
 
 
 @pytest.mark.parametrize(
-    ("name", "role", "case"), accepted(named(*THOROUGH), np.float32)
+    ("name", "role", "cases"), together(named(*THOROUGH), np.float32)
 )
 def test_gradients_and_loops(
-    name: str, role: str, case: Case, rng: np.random.Generator
+    name: str, role: str, cases: Sequence[Case], rng: np.random.Generator
 ) -> None:
     """In float32, under jit and inside scan: value and both gradients."""
-    spec = case.spec(role, "channels_last", np.float32, name)
-    a, b = case.operands(role, rng, np.float32)
-    ct = case.draw(role, rng, np.float32)
+    specs = [case.spec(role, "channels_last", np.float32, name) for case in cases]
+    drawn = [
+        (*case.operands(role, rng, np.float32), case.draw(role, rng, np.float32))
+        for case in cases
+    ]
     scales = (1.0, -2.0)
 
-    def pull(a: Any, b: Any, ct: Any) -> Any:
-        out, pullback = jax.vjp(lambda a, b: contract(a, b, spec), a, b)
-        return out, *pullback(ct)
+    def pull(arrays: Any, scale: Any) -> Any:
+        found = []
+        for spec, (a, b, ct) in zip(specs, arrays, strict=True):
+            out, pullback = jax.vjp(partial(contract, spec=spec), scale * a, b)
+            found.append((out, *pullback(ct)))
+        return found
 
     @jax.jit
-    def everything(a: Any, b: Any, ct: Any) -> Any:
+    def everything(arrays: Any) -> Any:
         def step(carry: Any, scale: Any) -> Any:
-            return carry, pull(scale * a, b, ct)
+            return carry, pull(arrays, scale)
 
         looped = jax.lax.scan(step, 0, jnp.asarray(scales, np.float32))[1]
-        return pull(a, b, ct), looped
+        return pull(arrays, np.float32(1)), looped
 
-    arrays = (*_last(role, a, b), jnp.asarray(arrange(ct, role, "channels_last")))
-    plain, looped = everything(*arrays)
-    wide = dict(zip((*OPERANDS[role], role), (a, b, ct), strict=True))
-    wide = {operand: v.astype(np.float64) for operand, v in wide.items()}
-    for place, wanted in enumerate((role, *OPERANDS[role])):
-        exact = case.expected(wanted, *(wide[v] for v in OPERANDS[wanted]))
-        terms, moved = case.terms(wanted), wanted != OPERANDS[role][0]
-        close(_first(wanted, plain[place]), exact, terms, np.float32)
-        for out, scale in zip(looped[place], scales, strict=True):
-            scaled = scale * exact if moved else exact
-            close(_first(wanted, out), scaled, terms, np.float32)
+    last = [
+        (*_last(role, a, b), arrange(ct, role, "channels_last")) for a, b, ct in drawn
+    ]
+    for case, arrays, plain, looped in zip(
+        cases, drawn, *everything(last), strict=True
+    ):
+        known = dict(zip((*OPERANDS[role], role), arrays, strict=True))
+        known = {operand: v.astype(np.float64) for operand, v in known.items()}
+        for place, wanted in enumerate((role, *OPERANDS[role])):
+            exact = case.expected(wanted, *(known[v] for v in OPERANDS[wanted]))
+            terms, moved = case.terms(wanted), wanted != OPERANDS[role][0]
+            close(_first(wanted, plain[place]), exact, terms, np.float32)
+            for out, scale in zip(looped[place], scales, strict=True):
+                scaled = scale * exact if moved else exact
+                close(_first(wanted, out), scaled, terms, np.float32)
 
 
 def _last(role: str, *operands: np.ndarray) -> list[np.ndarray]:
@@ -184,29 +178,17 @@ def test_xla_refuses_nothing() -> None:
 
 # What XLA is given --------------------------------------------------------------------
 
-CANONICAL = {1: "b0f_0io->b0f", 2: "b01f_01io->b01f", 3: "b012f_012io->b012f"}
 
-LOOPS = {
-    "scan": lambda f, a, b: jax.lax.scan(lambda c, v: (c, f(v, b)), 0, a)[1],
-    "map": lambda f, a, b: jax.lax.map(lambda v: f(v, b), a),
-    "cond": lambda f, a, b: jax.lax.cond(
-        a.sum() > 0, f, lambda v, b: -f(v, b), a[0], b
-    ),
-}
-
-
-def convolutions(hlo: str) -> list[str]:
-    return [line for line in hlo.splitlines() if " convolution(" in line]
+# Every role in every loop, and with every case.
+LOOPED = ("line", "strided", "many channels", "volume strided")
+IN_LOOPS = [
+    (role, name, [*LOOPS][(i + j) % 3])
+    for i, role in enumerate(OPERANDS)
+    for j, name in enumerate(LOOPED)
+]
 
 
-def labels(hlo: str) -> set[str]:
-    found = {re.search(r"dim_labels=([^\s,]+)", line) for line in convolutions(hlo)}
-    return {match.group(1) for match in found if match}
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("name", ["line", "strided", "many channels", "volume strided"])
-@over_roles
+@pytest.mark.parametrize(("role", "name", "loop"), IN_LOOPS)
 def test_loops_hold_only_the_fast_order(
     role: str, name: str, loop: str, rng: np.random.Generator
 ) -> None:
@@ -223,58 +205,66 @@ def test_loops_hold_only_the_fast_order(
 OTHERS = [(name, role) for name, role in PAIRS if name != "xla"]
 
 
+def lowered(
+    cases: Sequence[Case], role: str, dtypes: Sequence[Any], layout: str, name: str
+) -> str:
+    """One program of all cases in all types, as XLA gets it."""
+    pairs, specs = [], []
+    for case, dtype in itertools.product(cases, dtypes):
+        spec = case.spec(role, layout, dtype, name)
+        sizes = Sizes(case.n, case.c, case.o)
+        shapes = (spec.shape(v, sizes) for v in spec.operands)
+        pairs.append([jax.ShapeDtypeStruct(shape, dtype) for shape in shapes])
+        specs.append(spec)
+
+    def every(pairs: Any) -> Any:
+        each = zip(pairs, specs, strict=True)
+        return [contract(a, b, spec) for (a, b), spec in each]
+
+    return jax.jit(every).lower(pairs).as_text(dialect="hlo")
+
+
 @pytest.mark.parametrize(
-    ("name", "role", "case"),
+    ("name", "role", "cases"),
     [
-        *accepted(CASES, np.float32, [("xla", role) for role in OPERANDS]),
-        *accepted(named(*BEYOND), np.float32, OTHERS),
+        *together(CASES, np.float32, [("xla", role) for role in OPERANDS]),
+        *together(named(*BEYOND), np.float32, OTHERS),
     ],
 )
-def test_no_negative_padding(name: str, role: str, case: Case) -> None:
+def test_no_negative_padding(name: str, role: str, cases: Sequence[Case]) -> None:
     """Not in a convolution; elsewhere not low together with zeros in between."""
-    spec = case.spec(role, "channels_first", np.float32, name)
-    shapes = [jax.ShapeDtypeStruct(case.shape(v), np.float32) for v in OPERANDS[role]]
-    lowered = jax.jit(lambda a, b: contract(a, b, spec)).lower(*shapes)
-    hlo = lowered.as_text(dialect="hlo")
+    hlo = lowered(cases, role, [np.float32], "channels_first", name)
     found = convolutions(hlo)
-    assert not any(re.search(r"pad=\S*-", line) for line in found)
+    assert not [line for line in found if re.search(r"pad=\S*-", line)]
     assert not re.search(r"padding=\S*-\d+_-?\d+_[1-9]", hlo)
     if name == "xla":
-        none_read = case.name in ("only padding", "past the input") or case.n == 0
-        assert len(found) == (0 if none_read else 1)
+        nothing = ("only padding", "past the input")  # is read
+        assert len(found) == sum(v.n > 0 and v.name not in nothing for v in cases)
 
 
 # For devices that take 16-bit floats and add them up in float32 themselves.
 NATIVE = ("cudnn", "mxu", "stretch")
 
 
-@pytest.mark.parametrize("half", [jnp.bfloat16, np.float16])
 @pytest.mark.parametrize(
-    ("name", "role", "case"),
-    accepted(
+    ("name", "role", "cases"),
+    together(
         named("plane", "depthwise"),
         jnp.bfloat16,
         [(name, role) for name, role in PAIRS if name not in NATIVE],
     ),
 )
 def test_halves_are_added_up_in_float32(
-    name: str, role: str, case: Case, half: Any
+    name: str, role: str, cases: Sequence[Case]
 ) -> None:
     """XLA on a CPU does so unasked, other devices do not: hence what it is asked."""
-    spec = case.spec(role, "channels_last", half, name)
-    shapes = [
-        arrange(np.empty(case.shape(v)), v, "channels_last").shape
-        for v in OPERANDS[role]
-    ]
-    lowered = jax.jit(lambda a, b: contract(a, b, spec)).lower(
-        *(jax.ShapeDtypeStruct(shape, half) for shape in shapes)
-    )
     kinds = ["convolution", "dot", "reduce", "select-and-scatter", "fft"]
     if name != "matrix":  # adds in building its matrix, where a place has one weight
         kinds += ["add", "scatter"]
     sums = rf"= (\w+)\[\S* (?:{'|'.join(kinds)})\("
-    found = re.findall(sums, lowered.as_text(dialect="hlo"))
-    assert found
+    halves = (jnp.bfloat16, np.float16)
+    found = re.findall(sums, lowered(cases, role, halves, "channels_last", name))
+    assert len(found) >= 2 * len(cases)
     assert not {"bf16", "f16"} & set(found)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import jaxconv
 import oracle
-from cases import CASES, Case, named, over_cases, over_roles
+from cases import CASES, Case, described, named, over_cases, over_roles
 from jaxconv._core import spec as _spec
 from jaxconv._core.contract import contract
 from jaxconv._core.spec import OPERANDS
@@ -27,7 +27,6 @@ from jaxconv._lowerings.base import DIRECT, Lowering
 from jaxconv._plan import choose as _plan
 from jaxconv._plan.place import Place
 from oracle import Window
-from test_lowerings import described
 
 ROOT = Path(__file__).parents[1]
 Rng = np.random.Generator

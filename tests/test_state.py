@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,16 +14,12 @@ import pytest
 from jax import lax
 
 import jaxconv
-from frameworks import defaults
 
 STEPS = 2
 Step = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def _as_users_have_it() -> Iterator[None]:
-    with defaults():
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,11 +33,8 @@ VERSION = ".".join(jax.__version__.split(".")[:2])
 DIES = "dies"
 
 
-@pytest.fixture(autouse=True)
-def without_onednn() -> Iterator[None]:
-    """XLA's own convolutions are looked at here."""
-    with jaxconv.onednn("forbid"):
-        yield
+# XLA's own convolutions are looked at here.
+pytestmark = pytest.mark.usefixtures("without_onednn")
 
 
 def elsewhere(code: str, *arguments: str, **env: str) -> Any:

@@ -9,7 +9,6 @@ An operation without an entry here is run by JAX.
 from __future__ import annotations
 
 import itertools
-import math
 import string
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from jax import lax
 
+import oracle
 from jaxconv._deform import form as _form
 from jaxconv._plan import emit
 from jaxconv._plan.place import Place
@@ -399,39 +399,19 @@ def _conv(
     batch_group_count: int,
     **_: Any,
 ) -> Any:
-    n, fg, bg = dimension_numbers, feature_group_count, batch_group_count
+    """By the loops, once the zeros between elements are in."""
+    n, bg = dimension_numbers, batch_group_count
     x, w = lhs.transpose(n.lhs_spec), rhs.transpose(n.rhs_spec)
-    ndim = x.ndim - 2
-    config = [(0, 0, 0)] * 2
-    config += [
-        (lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation, strict=True)
-    ]
+    config = [(0, 0, 0)] * 2 + [(0, 0, d - 1) for d in lhs_dilation]
     x = _pad(x, np.zeros((), x.dtype), padding_config=config)
-    batch, g = x.shape[0] // bg, fg * bg
-    outputs = w.shape[0] // g
-    out_space = [
-        max(0, (size - (d * (k - 1) + 1)) // s + 1) if size else 0
-        for size, k, s, d in zip(
-            x.shape[2:], w.shape[2:], window_strides, rhs_dilation, strict=True
-        )
-    ]
-    x = x.reshape(bg, batch, fg, w.shape[1], *x.shape[2:])
-    x = np.moveaxis(x, 1, 2).reshape(g, batch, w.shape[1], *x.shape[4:])
-    w = w.reshape(g, outputs, *w.shape[1:])
-    out = np.zeros((batch, g, outputs, *out_space), _wide(lhs.dtype))
-    if math.prod(out.shape):
-        for t in np.ndindex(*w.shape[3:]):
-            index = tuple(
-                slice(a * d, a * d + (o - 1) * s + 1, s)
-                for a, d, o, s in zip(
-                    t, rhs_dilation, out_space, window_strides, strict=True
-                )
-            )
-            part = x[(slice(None),) * 3 + index]
-            space = string.ascii_uppercase[:ndim]
-            how = f"gnc{space},goc->ngo{space}"
-            out += _einsum(how, part, w[(slice(None),) * 3 + t])
-    y = out.reshape(batch, g * outputs, *out_space)
+    x = x.reshape(bg, len(x) // bg, *x.shape[1:])
+    x = np.moveaxis(x, 0, 1).reshape(x.shape[1], bg * x.shape[2], *x.shape[3:])
+    low, high = zip(*padding, strict=True) if padding else ((), ())
+    sizes = x.shape[2:], w.shape[2:]
+    output = map(oracle.windows, *sizes, window_strides, rhs_dilation, low, high)
+    window = oracle.Window(*sizes, tuple(output), window_strides, rhs_dilation, low)
+    wide = (v.astype(_wide(v.dtype)) for v in (x, w))
+    y = oracle.contract("output", *wide, window, feature_group_count * bg)
     return y.transpose(np.argsort(n.out_spec))
 
 
