@@ -23,8 +23,8 @@ from cases import random
 RNG = np.random.default_rng(3)
 
 
-def draw(*shape: int, dtype: Any = np.float32) -> jax.Array:
-    return jnp.asarray(random(RNG, shape, np.float32)).astype(dtype)
+def draw(*shape: int) -> jax.Array:
+    return jnp.asarray(random(RNG, shape, np.float32))
 
 
 LINE, PLANE = draw(2, 3, 7), draw(2, 3, 7, 6)

@@ -21,7 +21,7 @@ RNG = np.random.default_rng(23)
 
 
 def draw(*shape: int, dtype: Any = np.float32) -> jax.Array:
-    return jnp.asarray(RNG.standard_normal(shape)).astype(dtype)
+    return jnp.asarray(RNG.standard_normal(shape), dtype)
 
 
 X, K, B = draw(2, 3, 9, 8), draw(4, 3, 3, 2), draw(4)

@@ -32,6 +32,11 @@ def draw(*shape: int, dtype: Any = np.float32) -> jax.Array:
     return jnp.asarray(RNG.standard_normal(shape), dtype)
 
 
+def ones(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Made by NumPy, which compiles nothing."""
+    return jnp.asarray(np.ones(shape, dtype))
+
+
 class Base(NamedTuple):
     """A valid call: its arguments by name, in the function's order."""
 
@@ -178,7 +183,7 @@ class Traced:
     """Stands for a value that jit traces."""
 
     def __init__(self, dtype: Any = jnp.int32):
-        self.value = jnp.ones((), dtype)
+        self.value = ones((), dtype)
 
     def __repr__(self) -> str:
         return f"traced {self.value.dtype}"
@@ -204,7 +209,7 @@ LISTS = {
     "nested": ((1,), (1,)),
     "traced in it": (1, Traced()),
     "float array": np.ones(2),
-    "jax array": jnp.ones(2, int),
+    "jax array": ones(2, int),
     "bool array": np.array([True, True]),
     "matrix": np.ones((2, 3), int),
 }
@@ -302,22 +307,22 @@ def arrays(
     name: str, shape: tuple[int, ...], *, floating: bool = False
 ) -> dict[str, Any]:
     """Wrong in kind, in type, and in every axis of the shape."""
-    found: dict[str, Any] = {**NOT_ARRAYS, "bools": jnp.ones(shape, bool)}
+    found: dict[str, Any] = {**NOT_ARRAYS, "bools": ones(shape, bool)}
     found |= {"strings": np.full(shape, "a"), "objects": np.full(shape, None)}
-    found["other type"] = jnp.ones(shape, jnp.float16)
-    found["integers"] = jnp.ones(shape, jnp.int32)
-    found["no axes"] = jnp.ones((), jnp.float32)
-    found["two axes more"] = jnp.ones((*shape, 1, 1), jnp.float32)
+    found["other type"] = ones(shape, jnp.float16)
+    found["integers"] = ones(shape, jnp.int32)
+    found["no axes"] = ones((), jnp.float32)
+    found["two axes more"] = ones((*shape, 1, 1), jnp.float32)
     if name != "bias" and name != "mask":
         found["none"] = None
     if floating:
-        found["complex"] = jnp.ones(shape, jnp.complex64)
+        found["complex"] = ones(shape, jnp.complex64)
     return found
 
 
 def resized(shape: tuple[int, ...], *axes: int, by: int = 1) -> dict[str, Any]:
     return {
-        f"axis {axis} by {by}": jnp.ones(
+        f"axis {axis} by {by}": ones(
             (*shape[:axis], shape[axis] + by, *shape[axis + 1 :]), jnp.float32
         )
         for axis in axes
@@ -326,9 +331,7 @@ def resized(shape: tuple[int, ...], *axes: int, by: int = 1) -> dict[str, Any]:
 
 def emptied(shape: tuple[int, ...], *axes: int) -> dict[str, Any]:
     return {
-        f"axis {axis} empty": jnp.ones(
-            (*shape[:axis], 0, *shape[axis + 1 :]), jnp.float32
-        )
+        f"axis {axis} empty": ones((*shape[:axis], 0, *shape[axis + 1 :]), jnp.float32)
         for axis in axes
     }
 
@@ -391,7 +394,7 @@ def of_arrays() -> Iterator[tuple[str, str, str, Any]]:
                 fits.add("bools")
             wrong = {way: value for way, value in wrong.items() if way not in fits}
         if argument in ("bias", "mask"):
-            wrong |= {"column": jnp.ones((*shape, 1), jnp.float32)}
+            wrong |= {"column": ones((*shape, 1), jnp.float32)}
         for way, value in wrong.items():
             yield name, argument, way, value
 
@@ -441,7 +444,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "int": 3,
         "none": None,
         "word": "ab",
-        "array": jnp.ones((2, 2), int),
+        "array": ones((2, 2), int),
         "empty": (),
         "not nested": (4, 3),
         "uneven": ((4, 3), (2,)),
