@@ -221,8 +221,12 @@ def deform(
     def call(x: Any, offset: Any, kernel: Any) -> Any:
         return jaxconv.deform_conv(x, offset, kernel, padding=1, implementation=name)
 
-    y, pull = jax.vjp(call, *operands)
-    return [y, *pull(jnp.asarray(ct, dtype).astype(wide or dtype))]
+    @jax.jit
+    def with_gradients(ct: Any, *operands: Any) -> list[jax.Array]:
+        y, pull = jax.vjp(call, *operands)
+        return [y, *pull(ct)]
+
+    return with_gradients(jnp.asarray(ct, dtype).astype(wide or dtype), *operands)
 
 
 DEFORM = ("result", "gradient in x", "in offset", "in the kernel")

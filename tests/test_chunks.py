@@ -15,7 +15,6 @@ from jaxconv._inspect.walk import contractions
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.cpu import chunks
 
-pytestmark = pytest.mark.optimised
 # x, kernel, options, bytes of a part: images with a rest, bands of either axis, a line.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], int]] = {
     "images": ((11, 3, 6, 5), (4, 3, 3, 2), {"padding": 1}, 4 * 4 * 240),
@@ -49,31 +48,40 @@ def gradient(x: Any, kernel: Any, y: Any, options: dict[str, Any], name: str) ->
     return jnp.moveaxis(out, (-1, -2), (0, 1))
 
 
-@pytest.fixture(params=CASES, ids=lambda name: name.replace(" ", "-"))
-def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    x, kernel, options, part = CASES[request.param]
+# Every case, and other types where images are parted and where bands are.
+TYPED = [(name, "float64") for name in CASES]
+TYPED += [("images", "float32"), ("dilated", "float32")]
+TYPED += [("images", "bfloat16"), ("left band", "bfloat16")]
+
+
+def small(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    x, kernel, options, part = CASES[name]
     monkeypatch.setattr(chunks, "PART", part)
     return x, kernel, options
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "dtype"), TYPED)
 def test_parts_add_up_to_the_whole(
-    case: Any, dtype: str, rng: np.random.Generator
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    shape, kernel_shape, options = case
+    shape, kernel_shape, options = small(name, monkeypatch)
     x, kernel = (jnp.asarray(rng.normal(size=v), dtype) for v in (shape, kernel_shape))
     y = jax.eval_shape(lambda: jaxconv.conv(x, kernel, **options))
     y = jnp.asarray(rng.normal(size=y.shape), dtype)
-    parted = gradient(x, kernel, y, options, "chunks")
-    whole = gradient(x, kernel, y, options, "xla")
+    parted, whole = jax.jit(
+        lambda *v: [gradient(*v, options, by) for by in ("chunks", "xla")]
+    )(x, kernel, y)
     assert parted.dtype == whole.dtype
     tolerance = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 1e-5}[dtype]
     np.testing.assert_allclose(parted, whole, rtol=tolerance, atol=50 * tolerance)
 
 
-def test_there_are_loops_and_small_parts(case: Any, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_there_are_loops_and_small_parts(
+    name: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
     """A loop of three parts and more, and in it only convolutions of a part."""
-    shape, kernel_shape, options = case
+    shape, kernel_shape, options = small(name, monkeypatch)
     x, kernel = (jnp.asarray(rng.normal(size=v)) for v in (shape, kernel_shape))
     y = jnp.asarray(jaxconv.conv(x, kernel, **options))
     spec = contractions(lambda x, k: jaxconv.conv(x, k, **options), x, kernel)[0]

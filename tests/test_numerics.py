@@ -24,10 +24,10 @@ from benchmarks import numerics
 from jaxconv._lowerings import LOWERINGS
 from oracle import Window
 
-pytestmark = pytest.mark.optimised
 ROOT = Path(__file__).parents[1]
 PAIRS = [*numerics.pairs()]
 PLANNED = [(name, role) for name, role in PAIRS if not LOWERINGS[name].by_hand]
+optimised = pytest.mark.optimised
 over_planned = pytest.mark.parametrize(("name", "role"), PLANNED)
 
 MORE = 2.0  # at most so many times direct convolution's typical error
@@ -49,6 +49,7 @@ def sample(name: str, role: str, dtype: str = "float32") -> numerics.Sample:
 # Rounding -----------------------------------------------------------------------------
 
 
+@optimised
 @over_planned
 def test_errors_are_those_of_direct_convolution(name: str, role: str) -> None:
     where = sample(name, role)
@@ -58,6 +59,7 @@ def test_errors_are_those_of_direct_convolution(name: str, role: str) -> None:
     assert ours.largest <= 2 * WORSE.get((name, role), MORE) * direct.largest
 
 
+@optimised
 def test_the_unit_sees_a_lost_digit() -> None:
     """A result rounded to one bit less than float32 has, is out of bounds."""
     where = sample("xla", "output")
@@ -70,6 +72,7 @@ def test_the_unit_sees_a_lost_digit() -> None:
     assert halves.typical > 100 * direct.typical
 
 
+@optimised
 @pytest.mark.parametrize("name", ["columns", "chunks"])
 def test_deformable_errors(name: str) -> None:
     """A few eps, as positions are in the tens."""
@@ -141,6 +144,7 @@ def elsewhere() -> dict[str, str]:
     return json.loads(done.stdout)
 
 
+@optimised
 def test_bits_are_the_same_in_every_run_and_process() -> None:
     first, again = numerics.fingerprints(), numerics.fingerprints()
     assert first == again
