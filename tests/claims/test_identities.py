@@ -22,6 +22,7 @@ import jaxconv
 from cases import LAYOUTS, arrange
 
 Ints = tuple[int, ...]
+matrix_of = jaxconv.conv_matrix
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -109,9 +110,6 @@ def over(places: tuple[Place, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("place", places, ids=names)
 
 
-over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
-
-
 def in_turn(places: tuple[Place, ...], first: int = 0) -> pytest.MarkDecorator:
     """Each place in one layout, the next in the other."""
     pairs = [
@@ -149,15 +147,20 @@ def one_transpose(
     given = {**place.arguments, "layout": layout, "padding_mode": mode}
     x, w, dy = place.draw(rng, layout)
     z = undo(dy, w, output_padding=place.extra, **given)
-    matrix = np.asarray(jaxconv.conv_matrix(w, x.shape[1:], **given))
+    matrix = np.asarray(jax.jit(lambda w: matrix_of(w, x.shape[1:], **given))(w))
     same(z, (dy.reshape(7, -1) @ matrix).reshape(x.shape))
 
     def conv(x: jax.Array) -> jax.Array:
         return jaxconv.conv(x, w, **given)
 
-    y, pull = jax.vjp(conv, x)
-    same(pull(dy)[0], z)
-    same(jax.linear_transpose(conv, x)(dy)[0], z)
+    @jax.jit
+    def three(x: jax.Array, dy: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull = jax.vjp(conv, x)
+        return y, pull(dy)[0], jax.linear_transpose(conv, x)(dy)[0]
+
+    y, *transposes = three(x, dy)
+    for transpose in transposes:
+        same(transpose, z)
     same(y, (x.reshape(7, -1) @ matrix.T).reshape(dy.shape))
     scale = np.linalg.norm(y) * np.linalg.norm(dy)
     assert abs(inner(y, dy) - inner(x, z)) <= 1e-13 * scale
@@ -168,11 +171,16 @@ def matrix_is_the_jacobian(
 ) -> None:
     given = {**place.arguments, "layout": layout, "padding_mode": mode}
     x, w, _ = place.draw(rng, layout)
-    matrix = jaxconv.conv_matrix(w, x.shape[1:], **given)
-    sparse = jaxconv.conv_matrix(w, x.shape[1:], sparse=True, **given)
-    found = jax.jacobian(lambda x: jaxconv.conv(x, w, **given))(x[0])
+
+    @jax.jit
+    def three(x: jax.Array, w: jax.Array) -> tuple[jax.Array, ...]:
+        sparse = matrix_of(w, x.shape, sparse=True, **given)
+        found = jax.jacobian(lambda x: jaxconv.conv(x, w, **given))(x)
+        return matrix_of(w, x.shape, **given), sparse.todense(), found
+
+    matrix, sparse, found = three(x[0], w)
     same(matrix, found.reshape(matrix.shape))
-    same(sparse.todense(), matrix)
+    same(sparse, matrix)
 
 
 @in_turn(PLACES)
@@ -223,15 +231,29 @@ def lax_conv(x: Any, w: Any, place: Place, layout: str, padding: Any) -> jax.Arr
     )
 
 
-@over_layouts
-@over(UNCROPPED)
+def holds(
+    witness: Any, place: Place, layout: str, rng: np.random.Generator, **more: Any
+) -> None:
+    """conv is the witness, a function of x and w, and conv_transpose its gradient."""
+    given = {**place.arguments, "layout": layout, **more}
+
+    @jax.jit
+    def four(x: jax.Array, w: jax.Array, dy: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull = jax.vjp(lambda x: witness(x, w), x)
+        z = jaxconv.conv_transpose(dy, w, output_padding=place.extra, **given)
+        return jaxconv.conv(x, w, **given), y, z, pull(dy)[0]
+
+    y, wanted, z, gradient = four(*place.draw(rng, layout))
+    same(y, wanted)
+    same(z, gradient)
+
+
+@in_turn(UNCROPPED)
 def test_gradient_of_lax(place: Place, layout: str, rng: np.random.Generator) -> None:
-    x, w, dy = place.draw(rng, layout)
-    y, pull = jax.vjp(lambda x: lax_conv(x, w, place, layout, place.padding), x)
-    given = {**place.arguments, "layout": layout}
-    same(jaxconv.conv(x, w, **given), y)
-    z = jaxconv.conv_transpose(dy, w, output_padding=place.extra, **given)
-    same(z, pull(dy)[0])
+    def witness(x: jax.Array, w: jax.Array) -> jax.Array:
+        return lax_conv(x, w, place, layout, place.padding)
+
+    holds(witness, place, layout, rng)
 
 
 @over_modes
@@ -239,20 +261,15 @@ def test_gradient_of_lax(place: Place, layout: str, rng: np.random.Generator) ->
 def test_gradient_of_pad_and_lax(
     place: Place, layout: str, mode: str, rng: np.random.Generator
 ) -> None:
-    x, w, dy = place.draw(rng, layout)
     widths = [(0, 0), *place.padding]
     widths.insert(1 if layout == "channels_first" else len(widths), (0, 0))
     numpys = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
-    def padded(x: jax.Array) -> jax.Array:
+    def padded(x: jax.Array, w: jax.Array) -> jax.Array:
         x = jnp.pad(x, widths, mode=numpys[mode])
         return lax_conv(x, w, place, layout, "VALID")
 
-    y, pull = jax.vjp(padded, jnp.asarray(x))
-    given = {**place.arguments, "layout": layout, "padding_mode": mode}
-    same(jaxconv.conv(x, w, **given), y)
-    z = jaxconv.conv_transpose(dy, w, output_padding=place.extra, **given)
-    same(z, pull(dy)[0])
+    holds(padded, place, layout, rng, padding_mode=mode)
 
 
 @over(PLACES)
