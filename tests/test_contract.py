@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +31,34 @@ few = named("line shifted causal", "everything", "depthwise with multiplier")
 one = named("everything")[0]
 
 
-def run(case: Case, role: str, layout: str, a: Any, b: Any, dtype: Any) -> jax.Array:
-    """The primitive on operands that come channels first."""
-    operands = zip(OPERANDS[role], (a, b), strict=True)
-    a, b = (arrange(jnp.asarray(v), operand, layout) for operand, v in operands)
-    return contract(a, b, case.spec(role, layout, dtype))
+class Cell(NamedTuple):
+    """One contraction: operands that come channels first, the layout, and the type."""
+
+    case: Case
+    role: str
+    layout: str
+    a: Any
+    b: Any
+    dtype: Any
+
+    def run(self, a: Any, b: Any) -> jax.Array:
+        """The primitive, of the operands in the layout."""
+        return contract(a, b, self.case.spec(self.role, self.layout, self.dtype))
+
+    @property
+    def operands(self) -> list[Any]:
+        pairs = zip(OPERANDS[self.role], (self.a, self.b), strict=True)
+        return [arrange(jnp.asarray(v), operand, self.layout) for operand, v in pairs]
+
+
+def run(*cells: Cell) -> list[jax.Array]:
+    """All of them in one program, which compiles sooner."""
+
+    @jax.jit
+    def every(pairs: Any) -> Any:
+        return [cell.run(*pair) for cell, pair in zip(cells, pairs, strict=True)]
+
+    return every([cell.operands for cell in cells])
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -70,69 +94,74 @@ def test_values(role: str, layout: str, rng: np.random.Generator) -> None:
     contract_all(CASES, role, layout, rng)
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.complex128, np.complex64, np.float32, np.int32, np.int64]
-)
 @over_roles
-@over_cases(few)
-def test_values_of_other_types(
-    case: Case, role: str, dtype: Any, rng: np.random.Generator
-) -> None:
-    a, b = case.operands(role, rng, dtype)
-    out = run(case, role, "channels_first", a, b, dtype)
-    assert out.dtype == dtype
-    close(out, case.expected(role, a, b), case.terms(role), dtype)
+def test_values_of_other_types(role: str, rng: np.random.Generator) -> None:
+    dtypes = (np.complex128, np.complex64, np.float32, np.int32, np.int64)
+    cells = [
+        Cell(case, role, "channels_first", *case.operands(role, rng, dtype), dtype)
+        for case, dtype in itertools.product(few, dtypes)
+    ]
+    for cell, out in zip(cells, run(*cells), strict=True):
+        assert out.dtype == cell.dtype
+        exact = cell.case.expected(role, cell.a, cell.b)
+        close(out, exact, cell.case.terms(role), cell.dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
 @over_roles
-def test_narrow_integers_do_not_wrap(
-    role: str, dtype: Any, rng: np.random.Generator
-) -> None:
-    top = np.iinfo(dtype).max
-    high = min(top, 3000)  # whose squares, added up, fit into 32 bits
-    shapes = map(one.shape, OPERANDS[role])
-    a, b = (rng.integers(high // 2, high, shape, endpoint=True) for shape in shapes)
-    wide = np.promote_types(dtype, np.int32)
-    out = run(one, role, "channels_last", a.astype(dtype), b.astype(dtype), wide)
-    assert out.dtype == wide
-    expected = one.expected(role, a.astype(np.int64), b.astype(np.int64))
-    assert expected.max() > top
-    close(out, arrange(expected, role, "channels_last"), one.terms(role), wide)
+def test_narrow_integers_do_not_wrap(role: str, rng: np.random.Generator) -> None:
+    cells, exact = [], []
+    for dtype in (np.int8, np.uint8, np.int16):
+        top = np.iinfo(dtype).max
+        high = min(top, 3000)  # whose squares, added up, fit into 32 bits
+        shapes = map(one.shape, OPERANDS[role])
+        pair = [rng.integers(high // 2, high, shape, endpoint=True) for shape in shapes]
+        wide = np.promote_types(dtype, np.int32)
+        narrow = (v.astype(dtype) for v in pair)
+        cells.append(Cell(one, role, "channels_last", *narrow, wide))
+        exact.append(one.expected(role, *(v.astype(np.int64) for v in pair)))
+        assert exact[-1].max() > top
+    for cell, out, wanted in zip(cells, run(*cells), exact, strict=True):
+        assert out.dtype == cell.dtype
+        wanted = arrange(wanted, role, "channels_last")
+        close(out, wanted, one.terms(role), cell.dtype)
 
 
 # 16-bit floats ------------------------------------------------------------------------
 
-halves = pytest.mark.parametrize("half", [jnp.bfloat16, np.float16])
+HALVES = (jnp.bfloat16, np.float16)
+halves = pytest.mark.parametrize("half", HALVES)
 
 
-@halves
 @over_roles
-@over_cases(named("everything", "many channels", "depthwise", "volume"))
-def test_halves_accumulate_in_float32(
-    case: Case, role: str, half: Any, rng: np.random.Generator
-) -> None:
+def test_halves_accumulate_in_float32(role: str, rng: np.random.Generator) -> None:
     """Rounded once, at the end: within half a unit in the last place and float32's."""
-    a, b = case.operands(role, rng, half)
-    out = run(case, role, "channels_first", a, b, half)
-    assert out.dtype == half
-    exact = case.expected(role, a.astype(np.float64), b.astype(np.float64))
-    sums = 8 * np.finfo(np.float32).eps * case.terms(role) ** 0.5 * np.abs(exact).max()
-    error = np.abs(np.asarray(out).astype(np.float64) - exact)
-    unit = float(ml_dtypes.finfo(half).eps)
-    assert np.all(error <= 0.5 * unit * np.abs(exact) + sums)
+    cases = named("everything", "many channels", "depthwise", "volume")
+    cells = [
+        Cell(case, role, "channels_first", *case.operands(role, rng, half), half)
+        for case, half in itertools.product(cases, HALVES)
+    ]
+    for (case, _, _, a, b, half), out in zip(cells, run(*cells), strict=True):
+        assert out.dtype == half
+        exact = case.expected(role, a.astype(np.float64), b.astype(np.float64))
+        summed = case.terms(role) ** 0.5 * np.abs(exact).max()
+        error = np.abs(np.asarray(out).astype(np.float64) - exact)
+        unit = float(ml_dtypes.finfo(half).eps)
+        allowed = 0.5 * unit * np.abs(exact) + 8 * np.finfo(np.float32).eps * summed
+        assert np.all(error <= allowed), (case.name, half)
 
 
-@halves
 @over_roles
 def test_halves_return_float32_where_preferred(
-    role: str, half: Any, rng: np.random.Generator
+    role: str, rng: np.random.Generator
 ) -> None:
-    a, b = one.operands(role, rng, half)
-    out = run(one, role, "channels_first", a, b, np.float32)
-    assert out.dtype == np.float32
-    exact = one.expected(role, a.astype(np.float64), b.astype(np.float64))
-    close(out, exact, one.terms(role), np.float32)
+    cells = [
+        Cell(one, role, "channels_first", *one.operands(role, rng, half), np.float32)
+        for half in HALVES
+    ]
+    for cell, out in zip(cells, run(*cells), strict=True):
+        assert out.dtype == np.float32
+        wide = (v.astype(np.float64) for v in (cell.a, cell.b))
+        close(out, one.expected(role, *wide), one.terms(role), np.float32)
 
 
 def test_float16_sums_do_not_overflow(rng: np.random.Generator) -> None:
@@ -142,7 +171,7 @@ def test_float16_sums_do_not_overflow(rng: np.random.Generator) -> None:
     w = rng.uniform(190, 200, case.shape("kernel")).astype(np.float16)
     w[:, 32:] = -w[:, :32]
     x[:, 32:] = x[:, :32] + rng.uniform(0, 0.5, x[:, 32:].shape).astype(np.float16)
-    out = run(case, "output", "channels_first", x, w, np.float16)
+    (out,) = run(Cell(case, "output", "channels_first", x, w, np.float16))
     exact = case.expected("output", x.astype(np.float64), w.astype(np.float64))
     assert np.abs(exact).max() < 65504
     sums = 4e4 * case.terms("output") ** 0.5 * 4 * np.finfo(np.float32).eps
@@ -301,23 +330,31 @@ def batch(v: np.ndarray, size: int, axis: int | None, rng: np.random.Generator) 
     return jnp.asarray(np.moveaxis(rng.standard_normal((size, *v.shape)), 0, axis))
 
 
-@pytest.mark.parametrize("axes", AXES, ids=str)
 @over_layouts
 @over_roles
-def test_batching(role: str, layout: str, axes: Any, rng: np.random.Generator) -> None:
+def test_batching(role: str, layout: str, rng: np.random.Generator) -> None:
     case = named("grouped strided")[0]
     spec = case.spec(role, layout)
-    a, b = (
-        batch(arrange(v, operand, layout), 3, axis, rng)
-        for v, operand, axis in zip(
-            case.operands(role, rng), OPERANDS[role], axes, strict=True
-        )
-    )
-    mapped = jax.jit(jax.vmap(lambda a, b: contract(a, b, spec), axes))
-    assert roles_of(mapped, a, b) == [role]
-    loop = [contract(*_pick((a, b), axes, index), spec) for index in range(3)]
-    assert np.abs(loop[0] - loop[1]).max() > 0.1
-    close(mapped(a, b), np.stack(loop), 9 * case.terms(role), np.float64)
+    each = [
+        [
+            batch(arrange(v, operand, layout), 3, axis, rng)
+            for v, operand, axis in zip(
+                case.operands(role, rng), OPERANDS[role], axes, strict=True
+            )
+        ]
+        for axes in AXES
+    ]
+
+    @jax.jit
+    def mapped(each: Any) -> Any:
+        pairs = zip(each, AXES, strict=True)
+        return [jax.vmap(partial(contract, spec=spec), axes)(*v) for v, axes in pairs]
+
+    assert roles_of(mapped, each) == [role] * len(AXES)
+    for pair, axes, out in zip(each, AXES, mapped(each), strict=True):
+        loop = [contract(*_pick(pair, axes, index), spec) for index in range(3)]
+        assert np.abs(loop[0] - loop[1]).max() > 0.1
+        close(out, np.stack(loop), 9 * case.terms(role), np.float64)
 
 
 NESTS = [
@@ -330,27 +367,36 @@ NESTS = [
 ]
 
 
-@pytest.mark.parametrize("nest", NESTS, ids=str)
 @over_roles
-def test_nested_batching(role: str, nest: Any, rng: np.random.Generator) -> None:
+def test_nested_batching(role: str, rng: np.random.Generator) -> None:
     """Sizes 2 outside and 3 inside; the loop takes the axes off in the same order."""
     case = named("everything")[0]
     spec = case.spec(role)
-    outer, inner = nest
-    operands = []
-    for v, first, second in zip(case.operands(role, rng), outer, inner, strict=True):
-        once = batch(v, 3, second, rng)
-        operands.append(batch(np.asarray(once), 2, first, rng))
-    mapped = jax.jit(
-        jax.vmap(jax.vmap(lambda a, b: contract(a, b, spec), inner), outer)
-    )
-    assert roles_of(mapped, *operands) == [role]
-    picked = [
-        _pick(_pick(operands, outer, i), inner, j) for i in range(2) for j in range(3)
-    ]
-    loop = np.stack([contract(*pair, spec) for pair in picked])
-    loop = loop.reshape(2, 3, *loop.shape[1:])
-    close(mapped(*operands), loop, 9 * case.terms(role), np.float64)
+    each = []
+    for outer, inner in NESTS:
+        pair = []
+        for v, first, second in zip(
+            case.operands(role, rng), outer, inner, strict=True
+        ):
+            once = batch(v, 3, second, rng)
+            pair.append(batch(np.asarray(once), 2, first, rng))
+        each.append(pair)
+
+    @jax.jit
+    def mapped(each: Any) -> Any:
+        return [
+            jax.vmap(jax.vmap(partial(contract, spec=spec), inner), outer)(*pair)
+            for pair, (outer, inner) in zip(each, NESTS, strict=True)
+        ]
+
+    assert roles_of(mapped, each) == [role] * len(NESTS)
+    for pair, (outer, inner), out in zip(each, NESTS, mapped(each), strict=True):
+        picked = [
+            _pick(_pick(pair, outer, i), inner, j) for i in range(2) for j in range(3)
+        ]
+        loop = np.stack([contract(*v, spec) for v in picked])
+        loop = loop.reshape(2, 3, *loop.shape[1:])
+        close(out, loop, 9 * case.terms(role), np.float64)
 
 
 def _pick(operands: Any, axes: Any, index: int) -> Any:
@@ -363,21 +409,22 @@ def _pick(operands: Any, axes: Any, index: int) -> Any:
 # Edges --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("empty", ["n", "c", "o", "positions"])
 @over_layouts
 @over_roles
 def test_operands_of_size_zero(
-    role: str, layout: str, empty: str, rng: np.random.Generator
+    role: str, layout: str, rng: np.random.Generator
 ) -> None:
     """A sum over nothing is zero, a result without elements has its shape."""
-    case = one._replace(**{empty: 0}) if empty != "positions" else one
-    if empty == "positions":
-        case = case._replace(window=case.window._replace(output=(0, 3)))
-    a, b = case.operands(role, rng)
-    out = run(case, role, layout, a, b, np.float64)
-    expected = arrange(case.expected(role, a, b), role, layout)
-    assert not expected.any()
-    close(out, expected, 1, np.float64)
+    none = one._replace(window=one.window._replace(output=(0, 3)))
+    cases = [*(one._replace(**{letter: 0}) for letter in "nco"), none]
+    cells = [
+        Cell(case, role, layout, *case.operands(role, rng), np.float64)
+        for case in cases
+    ]
+    for (case, *_, a, b, _), out in zip(cells, run(*cells), strict=True):
+        expected = arrange(case.expected(role, a, b), role, layout)
+        assert not expected.any()
+        close(out, expected, 1, np.float64)
 
 
 @over_cases(named("zero batch"))
