@@ -155,8 +155,8 @@ TRANSPOSED: Calls = {
     "out.": lambda: turned(TURNED, output_size=9),
     "kernel.shape=(3, 0, 2): gives no output channels. Give at least one per group.":
     lambda: turned(draw(3, 0, 2)),
-    "x.shape=(2, 3, 7): has 3 channels in layout='channels_first', but the kernel, "
-    "that of the convolution to be undone, puts out 4 (kernel.shape=(4, 2, 2)...":
+    "x.shape=(2, 3, 7): has 3 channels in layout='channels_first', but "
+    "conv_transpose takes as many as the kernel has output channels, 4 (kernel...":
     lambda: turned(draw(4, 2, 2)),
 }  # fmt: skip
 LARGE = jax.ShapeDtypeStruct((1, 3, 30_000), np.float32)
@@ -237,7 +237,7 @@ ARITHMETIC: Calls = {
 SIZES: Calls = {
     "padding=(9223372036854775803, 9223372036854775803): makes "
     "18,446,744,073,709,551,613 elements along spatial axis 0, where at most "
-    "2,147,483,647 can stand. ...": lambda: line(padding=2**63 - 5),
+    "2,147,483,647 are possible. ...": lambda: line(padding=2**63 - 5),
     "stride=1099511627776: is 1,099,511,627,776 on spatial axis 0, and a step is at "
     "most 2,147,483,647. Use a smaller step.": lambda: turned(TURNED, stride=HUGE),
     "padding=(1000000, 1000000): makes an array of 1 x 1 x 2,000,004 x 2,000,004 x "
