@@ -83,7 +83,10 @@ def test_reasons_are_sentences_with_units(platform: str) -> None:
 
 
 def test_explain_of_a_function_without_convolutions():
-    assert jaxconv.explain(jnp.sin, jnp.zeros(3)) == "no convolutions of jaxconv's"
+    assert (
+        jaxconv.explain(jnp.sin, jnp.zeros(3))
+        == "no jaxconv convolutions found in this function"
+    )
 
 
 def test_tune_times_every_candidate_and_keeps_the_fastest(rng):

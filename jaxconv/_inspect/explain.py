@@ -1,4 +1,4 @@
-"""What a function's convolutions do, and which lowering runs each, in words."""
+"""Describes a function's convolutions, and which lowering runs each, as text."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ _AVOID = "implementation='direct' avoids it"
 def explain(
     fn: Callable[..., Any], *args: Any, platform: str | None = None, **kwargs: Any
 ) -> str:
-    r"""Says in words and numbers what a function's convolutions do, and which way.
+    r"""Describes every convolution of a function, and which lowering computes it.
 
     .. math:: \mathit{flops} = 2 \, N \, g \, c \, o \, \prod k \prod \mathrm{positions}
 
-    Every contraction that ``fn(*args, **kwargs)`` would run is listed in order, also
-    those of gradients, with its sizes, the formula filled in, its work and memory, the
-    lowering that the plan chooses and why, where NaN and infinity spread in it further
-    than in direct convolution, and the others that could run it.  Nothing is computed.
+    All contractions that ``fn(*args, **kwargs)`` would run are listed in order, those
+    of gradients included: their sizes, the size formula with numbers, their work and
+    memory, the lowering that is chosen and why, where NaN and infinity spread further
+    than in direct convolution, and which other lowerings could run.  Nothing is
+    computed.
 
     Args:
       fn: any traceable function: `jaxconv.conv` itself, a model, a gradient.
       args: arrays, or `jax.ShapeDtypeStruct`, or trees of them; a tuple of ints is the
         shape of a float32 array.
-      platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; by default the one JAX uses here.
-      kwargs: static options, passed on as they are.
+      platform: "cpu", "gpu", "cuda", "rocm" or "tpu"; by default JAX's own default.
+      kwargs: static options, passed on to fn.
 
     Returns:
       A text of several lines.  Sizes are in elements, memory in bytes.
 
     Raises:
-      ValueError, TypeError: fn or platform is none; whatever tracing ``fn`` raises.
+      ValueError, TypeError: fn is not callable, platform is not one of the names above,
+        or whatever tracing ``fn`` raises.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxconv
@@ -54,15 +56,15 @@ def explain(
       >>> print(text.splitlines()[0])
       1. convolution: x, kernel -> y
 
-    Elsewhere: `jax.make_jaxpr` shows the calls, `compiled.as_text()` what XLA made of
-    them; neither says why.
+    Elsewhere: `jax.make_jaxpr` shows the operations and `compiled.as_text()` what XLA
+    compiled them to; neither gives reasons.
 
     Source: Dumoulin and Visin, arXiv:1603.07285, Relationships 6, 14 and 15.
     """
     where = Place.here(can.platform(platform))
     found = contractions(can.function("fn", fn), *can.specs(args), **kwargs)
     if not found:
-        return "no convolutions of jaxconv's"
+        return "no jaxconv convolutions found in this function"
     return "\n".join(_describe(i, f, where) for i, f in enumerate(found, start=1))
 
 
@@ -101,7 +103,7 @@ def _describe(index: int, found: Found, place: Place) -> str:
 
 
 def _inside(case: Case, choice: Choice) -> str:
-    """The lowering of an inner case that the one before reduces its own to."""
+    """Describes the lowering of a case that the previous lowering runs inside."""
     n, c, o = case.sizes
     window = "x".join(map(str, case.geometry.kernel))
     return (

@@ -1,4 +1,4 @@
-"""An optional measured choice of lowerings, for one fixed model on one machine."""
+"""Chooses lowerings by measuring them, for one model on one machine."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from jaxconv._plan.place import Place
 
 @dataclass(frozen=True)
 class Tuning(Mapping[str, str]):
-    """Which lowering won for which contraction; a context manager that applies it.
+    """The fastest lowering of each contraction; a context manager that applies them.
 
-    Inside ``with tuning:`` the plan takes the winners.  Functions compiled outside are
-    compiled again inside, and the other way round.  ``save`` and ``load`` use JSON.
+    Inside ``with tuning:`` these lowerings are chosen.  A function compiled outside is
+    compiled again inside, and vice versa.  ``save`` and ``load`` use JSON.
     """
 
     winners: tuple[tuple[str, str], ...]
@@ -66,7 +66,7 @@ class Tuning(Mapping[str, str]):
         self._entered.stack.pop().__exit__(*details)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the winners and the measured seconds as JSON."""
+        """Writes the fastest lowerings and the measured seconds as JSON."""
         document = {
             "format": _FORMAT,
             "jax": jax.__version__,
@@ -78,7 +78,7 @@ class Tuning(Mapping[str, str]):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Tuning:
-        """Reads what `save` wrote; ValueError if it is something else."""
+        """Reads a file that `save` wrote; raises ValueError for any other file."""
         document = json.loads(Path(path).read_text())
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
             rule = f"is not a saved tuning (its format is not {_FORMAT!r})"
@@ -95,20 +95,21 @@ _FORMAT = "jaxconv tuning 1"
 
 
 def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) -> Tuning:
-    r"""Times the lowerings of each convolution in a function and keeps the fastest.
+    r"""Times the lowerings of each convolution in a function, and keeps the fastest.
 
     .. math:: \mathrm{winner}(\mathrm{case}) =
         \mathrm{argmin}_{\mathrm{lowering}} \min_{r \le \mathit{repeats}} t_r
 
-    Each different contraction that ``fn(*args, **kwargs)`` would run, also those of
-    gradients, is timed by itself on random operands, with every lowering that does not
-    refuse it and keeps to the plan's memory limit.  It compiles one program for each.
+    Every different contraction that ``fn(*args, **kwargs)`` would run, those of
+    gradients included, is timed separately on random operands, with every candidate:
+    each lowering that can run it within the plan's memory limit.  One program is
+    compiled per contraction and lowering.
 
     Args:
       fn: any traceable function; a whole training step includes its gradients.
       args: arrays, or `jax.ShapeDtypeStruct`, or trees of them.
       repeats: timed runs of each lowering, at least 1; the fastest counts.
-      kwargs: static options, passed on as they are.
+      kwargs: static options, passed on to fn.
 
     Returns:
       A `Tuning`: use it as ``with tuning: ...``, or ``save`` it and ``load`` it later.
@@ -126,8 +127,8 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
       >>> y.shape, len(tuning)
       ((1, 4, 6, 6), 1)
 
-    Elsewhere: cuDNN's autotuning in PyTorch (`torch.backends.cudnn.benchmark`) and XLA
-    chooses among the library's kernels; on a CPU neither measures.
+    Elsewhere: the autotuning of cuDNN in PyTorch (`torch.backends.cudnn.benchmark`) and
+    XLA chooses among cuDNN's kernels; on a CPU neither measures.
 
     Source: measurement.
     """
@@ -147,12 +148,12 @@ def tune(fn: Callable[..., Any], *args: Any, repeats: int = 5, **kwargs: Any) ->
 
 
 def _asked(case: Case) -> bool:
-    """Whether the call itself says how to compute it, which leaves no choice."""
+    """Whether the call names its lowering, so that there is nothing to choose."""
     return case.spec.lowering == DIRECT or asked_for(case) is not None
 
 
 def _seconds(found: Found, name: str, repeats: int) -> float:
-    """The fastest of several runs of one lowering on random operands, compiled."""
+    """The shortest of several runs of one compiled lowering on random operands."""
     operands = [_random(shape, found.case) for shape in found.shapes]
     spec = replace(found.case.spec, lowering=name, sharding=None)
     run = jax.jit(lambda a, b: contract_p.bind(a, b, spec=spec))

@@ -15,19 +15,19 @@ from jaxconv._core.spec import Case, Shape
 
 
 class Found(NamedTuple):
-    """A contraction with its operands' shapes, and how often it runs (scan counts)."""
+    """A contraction, the shapes of its operands, and the number of times it runs."""
 
     case: Case
     shapes: tuple[Shape, Shape]
-    times: int
-    steps: tuple[str, ...] = ()  # what `accelerate` fused with it
+    times: int  # each step of a scan counts
+    steps: tuple[str, ...] = ()  # operations that `accelerate` fused with it
 
 
 FUSED = "jaxconv_fused"
 
 
 def contractions(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Found]:
-    """The contractions in ``fn(*args, **kwargs)``, in order; keywords are static."""
+    """The contractions of ``fn(*args, **kwargs)`` in order; keywords are static."""
     closed = jax.make_jaxpr(partial(fn, **kwargs))(*args)
     return list(_walk(closed.jaxpr, 1))
 

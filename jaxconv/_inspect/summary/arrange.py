@@ -1,4 +1,4 @@
-"""How operations that only arrange elements move what a value sees."""
+"""What the results of operations that only arrange elements depend on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reshape(eq: Equation, x: Seen, *_: Seen) -> Seen:
 
 
 def _groups(before: Shape, after: Shape) -> list[tuple[range, range]]:
-    """Runs of axes with as many elements before as after, each as short as can be."""
+    """Splits a reshape into the shortest runs of axes with equal element counts."""
     groups: list[tuple[range, range]] = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -74,7 +74,7 @@ def _regrouped(x: Seen, before: range, after: range, eq: Equation) -> Seen:
         return _seen.renamed(x, {before[0]: new[0]})
     olds = [eq.inputs[0][axis] for axis in before]
     news = [eq.outputs[0][axis] for axis in after]
-    # One axis and ones is that axis, with the rule that it has past its ends.
+    # If only sizes of one are added or removed, the axis keeps its rule past its ends.
     if sum(n > 1 for n in olds) <= 1 and sum(n > 1 for n in news) <= 1 and after:
         names = dict(zip(before, new, strict=False))
         if any(n > 1 for n in olds):
@@ -169,7 +169,7 @@ def _joined(
 
 
 def _present(operands: Sequence[Seen], source: int) -> list[tuple[_views.View, ...]]:
-    """The views of each operand; of one that does not see the input, empty ones."""
+    """The views of each operand; empty ones if it does not depend on the input."""
     some = next(x[source] for x in operands if source in x)
     none = tuple(view._replace(terms={}, unknown=frozenset()) for view in some)
     return [x.get(source, none) for x in operands]
@@ -178,7 +178,7 @@ def _present(operands: Sequence[Seen], source: int) -> list[tuple[_views.View, .
 def _joined_views(
     eq: Equation, views: Sequence[_views.View], axis: int, sizes: Sequence[int]
 ) -> _views.View:
-    """Along the joined axis piece by piece; along the others the union."""
+    """Concatenates along the joined axis, and takes the union along all others."""
     shape = eq.of(eq.outputs[0])
     result = _views.nothing(views)
     rests = dict.fromkeys(key - {axis} for view in views for key in view.terms)
@@ -202,7 +202,7 @@ def _joined_views(
 def _in_a_row(
     pieces: Sequence[Sequence[_views.Term]], axis: int, sizes: Sequence[int]
 ) -> tuple[_views.Term, bool]:
-    """One term of pieces' terms that differ along the joined axis only."""
+    """Concatenates terms that differ along the joined axis only into one term."""
     parts: list[tuple[Lattice | None, int]] = []
     for terms, size in zip(pieces, sizes, strict=True):
         lattice: Lattice | None = None

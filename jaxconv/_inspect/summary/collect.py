@@ -1,4 +1,4 @@
-"""From what a walk found to a `Summary`."""
+"""Builds a `Summary` from what the interpretation of a jaxpr has recorded."""
 
 from __future__ import annotations
 
@@ -59,10 +59,12 @@ def collect(
 
 
 def _images(walk: Walk, sources: list[Source]) -> Space:
-    """Inputs whose axes run along with the space of some convolution.
+    """The inputs that are images, with their spatial axes.
 
-    An argument that alone gives some convolution its kernel holds parameters, so its
-    leaves are none.  Without convolutions every array is an image, on all axes.
+    An input is an image if the spatial axes of some convolution's result depend on the
+    positions along its axes.  If the kernel of some convolution comes from one argument
+    alone, that argument holds parameters, and its arrays are no images.  Without any
+    convolution every array is an image, on all axes.
     """
     given = [n for n, source in enumerate(sources) if source.argument >= 0]
     if not walk.rows:
@@ -160,7 +162,10 @@ def _fields(
     space: Space,
     names: Mapping[int, str],
 ) -> Fields:
-    """What a unit sees of each image; ``units`` are the axes along which it moves."""
+    """The receptive field of a unit in each image.
+
+    ``units`` are the axes along which units are numbered.
+    """
     if not units:
         return {}
     sizes: dict[Axis, int] = {**dict(enumerate(shape)), **walk.labels}
@@ -203,7 +208,7 @@ def _ruled(single: tuple[Axis, Lattice] | None) -> ReceptiveField | None:
 
 
 def _listed(view: View, axis: Axis, size: int) -> ReceptiveField | None:
-    """Without a rule: the largest of all stretches, no step."""
+    """The field if intervals follow no rule: the largest interval, without a step."""
     sides = [
         term.along[axis].plus(term.lo, term.hi).read(np.arange(size))
         if axis in term.along

@@ -1,4 +1,4 @@
-"""What a summary contains, as plain data."""
+"""The contents of a summary, as plain data."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Layer:
     """One convolution of a summarized function.
 
     All numbers are those of one run; it runs ``times`` times.  ``receptive_field`` has,
-    for each input that is an image, what a unit of the result sees of each of its
-    axes of space, None where that is not known; ``unknown`` says why.  Its step is the
-    mean one, and None where there is no rule.  ``padding`` is what the windows reach,
-    negative for elements that no window does.  ``gain`` is lax's time over jaxconv's on
-    a CPU, about, where a layer of like sizes was measured, and None elsewhere.
+    for each input that is an image, one entry per spatial axis: the elements that a
+    unit of the result depends on.  An entry is None if it is not known, and ``unknown``
+    says why.  Its stride is the mean one, and None if units do not advance regularly.
+    ``padding`` follows from the windows; it is negative for elements that no window
+    reads.  ``gain`` is the approximate ratio of lax's time to jaxconv's on a CPU, if a
+    layer of similar sizes has been measured, else None.
     """
 
     name: str
@@ -49,18 +50,18 @@ class Layer:
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-add."""
+        """Floating-point operations, two per multiply-add."""
         return 2 * self.multiply_adds
 
     @property
     def intensity(self) -> float:
-        """Arithmetic intensity, flops per byte moved."""
+        """Arithmetic intensity: flops per byte moved."""
         return self.flops / self.bytes if self.bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A matrix product (`dot_general`): a dense layer, where it has parameters."""
+    """A matrix product (`dot_general`), which is a dense layer if it has parameters."""
 
     name: str
     left: Shape
@@ -79,12 +80,12 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all convolutions, each as often as it runs.
+    """Sums over all convolutions, each multiplied by the number of its runs.
 
-    A parameter that several share is counted once.  ``parameters_elsewhere`` are those
-    that no convolution has as its kernel or bias, among them ``parameters_products`` of
-    matrix products; ``parameters_unused`` are arrays of the model that the function
-    does not use.  ``products`` are the multiply-adds of matrix products.
+    A shared parameter is counted once.  ``parameters_elsewhere`` counts the parameters
+    that are no kernel or bias of a convolution, ``parameters_products`` of them in
+    matrix products.  ``parameters_unused`` counts arrays of the model that the function
+    does not use.  ``products`` is the number of multiply-adds of matrix products.
     """
 
     convolutions: int
@@ -113,7 +114,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that `Summary` holds, for the modules that draw it."""
+    """The data of a `Summary`, for the modules that render it."""
 
     layers: tuple[Layer, ...]
     products: tuple[Product, ...]

@@ -1,7 +1,9 @@
-"""Calls, loops, branches and devices, as far as what values see goes.
+"""Dependence through branches, loops and devices.
 
-Inside a scan its steps, and inside a shard_map the devices, are axes of a name: what
-the body gets depends on them, and its results may too.
+The steps of a scan and the devices of a mesh are additional axes, with names instead of
+numbers: an operand of the body may depend on the step or the device, and so may its
+results.  Stacking the results of all steps turns such a named axis into a numbered one;
+a carry is followed from step to step until its dependence no longer changes.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from jaxconv._inspect.summary.views import Axis
 
 
 class Walk(Protocol):
-    """What the handlers below need of the walk through a jaxpr."""
+    """The part of the jaxpr's interpreter that the handlers below use."""
 
     labels: dict[Axis, int]
     fresh: count[int]
@@ -36,12 +38,12 @@ class Walk(Protocol):
 
 Handler = Callable[[Walk, JaxprEqn, list[Value]], list[Value]]
 
-STEPS = 256  # of a scan that are followed until nothing changes any more
-OPEN_STEPS = 8  # of a while loop, which has to settle
+STEPS = 256  # the most steps of a scan that are followed to a fixed point
+OPEN_STEPS = 8  # the same for a while loop, whose length is not known
 
 
 def _cond(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
-    """Each branch; which of them runs depends on all of the index."""
+    """The union of all branches, and of the whole index, which selects one."""
     index, *operands = values
     note = "one of several branches; all are counted"
     branches = eqn.params["branches"]
@@ -90,7 +92,10 @@ def _scan(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
 
 
 def scan_counts(params: Any) -> tuple[int, int]:
-    """Constants and carries of a scan; newer versions of JAX keep them as a tree."""
+    """The numbers of constants and carries of a scan.
+
+    Newer versions of JAX keep them as a tree.
+    """
     if "num_consts" in params:
         return params["num_consts"], params["num_carry"]
     consts, carry, _ = params["ft_in"].unpack()
@@ -98,12 +103,12 @@ def scan_counts(params: Any) -> tuple[int, int]:
 
 
 def _plain(value: Value) -> Value:
-    """Inside a loop a value is no longer known, nor the argument itself."""
+    """A value inside a loop: not a known constant, and not a layer's own result."""
     return replace(value, known=None, row=None)
 
 
 def _row(value: Value, step: Axis, reverse: bool, length: int) -> Value:
-    """What one step gets: a row of the operand."""
+    """The row of an operand that one step gets."""
     seen = _along_steps(value.seen, 0, reverse, length)
     rank = len(value.shape)
     names: dict[Any, Axis] = {0: step} | {a: a - 1 for a in range(1, rank)}
@@ -132,7 +137,11 @@ def _repeated(
     length: int | None,
     name: str,
 ) -> tuple[list[Value], list[Value]]:
-    """The state after all steps, or once it stays as it is, and the other results."""
+    """Repeats the body until the state's dependence stays the same, or all steps ran.
+
+    Returns the state and the other results.  If there are too many steps, the state's
+    dependence is unknown.
+    """
     state, outs = list(state), list[Value]()
     most = OPEN_STEPS if length is None else STEPS
     for _ in range(most if length is None else min(length, most)):
@@ -140,7 +149,7 @@ def _repeated(
         new, outs = results[: len(state)], results[len(state) :]
         if step is not None:
             new = [_without_label(v, step, walk) for v in new]
-        else:  # it may be left after any step
+        else:  # a while loop may end after any step
             new = [_either([a, b], walk) for a, b in zip(new, state, strict=True)]
         if all(a.seen == b.seen for a, b in zip(new, state, strict=True)):
             return new, outs
@@ -159,7 +168,7 @@ def _without_label(value: Value, label: Axis, walk: Walk) -> Value:
 
 
 def _while(walk: Walk, eqn: JaxprEqn, values: list[Value]) -> list[Value]:
-    """A loop of unknown length: followed until nothing changes, counted once."""
+    """A loop of unknown length: followed to a fixed point, and counted once."""
     tests, consts = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
     note = "in a while loop, whose steps are not known: counted once"
     asked, fixed = values[:tests], values[tests : tests + consts]
@@ -210,7 +219,7 @@ def _names(entry: Any) -> list[Axis]:
 
 
 def _shard(value: Value, spec: Any, mesh: dict[Any, int]) -> Value:
-    """A value's part on each device: an axis is cut into devices and their parts."""
+    """A value's shard: each sharded axis is split into mesh axes and a local axis."""
     seen, shape = value.seen, list(value.shape)
     for axis, entry in enumerate(spec):
         names = _names(entry)
@@ -228,7 +237,7 @@ def _shard(value: Value, spec: Any, mesh: dict[Any, int]) -> Value:
 def _whole(
     value: Value, spec: Any, mesh: dict[Any, int], manual: list[Axis], walk: Walk
 ) -> Value:
-    """The parts of all devices put together; devices not named have the same."""
+    """Merges mesh axes and local axes; over other mesh axes the value is replicated."""
     seen, shape = value.seen, value.shape
     for axis, entry in enumerate(spec):
         names = _names(entry)

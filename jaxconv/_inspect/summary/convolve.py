@@ -1,4 +1,4 @@
-"""What the result of a convolution sees, from its reading."""
+"""What the result of a convolution depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxconv._inspect.summary.views import Axis
 
 
 def convolve(eq: Equation, reading: Reading, image: Seen, kernel: Seen) -> Seen:
-    """The windows of the image, and of the kernel all but its output channel."""
+    """The windows of the image, and the kernel of the result's channel."""
     out = eq.of(eq.outputs[0])
     if reading.windows is None:
         return _kernel_gradient(eq, reading, image, kernel)
@@ -40,14 +40,14 @@ def convolve(eq: Equation, reading: Reading, image: Seen, kernel: Seen) -> Seen:
 
 
 def _kernel_sums(reading: Reading) -> list[int]:
-    """The kernel's axis that the result keeps, then those that are summed over."""
+    """The kernel's axis that becomes the result's channel, then those summed over."""
     o, i, *space = reading.kernel_axes
     ours = reading.kind == "transposed" and reading.lowering != "lax"
     return [i, o, *space] if ours else [o, i, *space]
 
 
 def _channels(eq: Equation, reading: Reading, image: Seen) -> Seen:
-    """Each group's channels together, once for each of the group's results."""
+    """Each channel of the result depends on all channels of its group in the image."""
     old, new = reading.image_axes[1], reading.result_axes[1]
     feature_groups = reading.groups // reading.batch_groups
     if feature_groups == 1:
@@ -60,7 +60,7 @@ def _channels(eq: Equation, reading: Reading, image: Seen) -> Seen:
 
 
 def _kernel_gradient(eq: Equation, reading: Reading, x: Seen, y: Seen) -> Seen:
-    """A kernel: channels of both images, all of their positions."""
+    """The gradient for a kernel: its two channels, at all positions of both images."""
     o, i, *_ = reading.result_axes
     results: list[Seen] = []
     for operand, (seen, axes, place) in enumerate(

@@ -1,4 +1,4 @@
-"""What a walk keeps: values on the way, and the layers that it meets."""
+"""Records of the interpreter: values of a jaxpr, and the layers in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxconv._inspect.summary.seen import Seen
 
 
 class Constant:
-    """A value that no input has a part in, computed when it is asked for."""
+    """A value that depends on no input, computed on first use."""
 
     def __init__(self, compute: Callable[[], Any]):
         self._compute: Callable[[], Any] | None = compute
@@ -27,15 +27,17 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Value:
+    """An array of a jaxpr."""
+
     shape: Shape
     seen: Seen = field(default_factory=dict[int, tuple[_views.View, ...]])
     known: Constant | None = None
-    leaf: int | None = None  # the input that this is, arranged otherwise
-    row: tuple[int, ...] | None = None  # the layer that this is the result of
+    leaf: int | None = None  # the input that it is, perhaps with other axes
+    row: tuple[int, ...] | None = None  # the layer that it is the result of
 
 
 class Row(NamedTuple):
-    """A convolution as found; a loop finds it again, and the last time counts."""
+    """A convolution; a loop records it in every step, and the last record counts."""
 
     reading: Reading
     name: str
@@ -46,13 +48,13 @@ class Row(NamedTuple):
     seen: Seen
     space: tuple[int, ...]
     roots: frozenset[int]  # the inputs that the kernel comes from
-    copies: int  # slices of those that the kernel is, one after the other
+    copies: int  # number of slices of these inputs, one per step of a scan
     bias: int | None = None
     notes: frozenset[str] = frozenset()
 
 
 class Product(NamedTuple):
-    """A matrix product as found; ``roots`` are those of an operand without an image."""
+    """A matrix product."""
 
     name: str
     shapes: tuple[Shape, Shape, Shape]

@@ -1,4 +1,4 @@
-"""A summary as HTML, for notebooks: the table, with bars of each layer's work."""
+"""A summary as HTML for notebooks: the table, with a bar for each layer's work."""
 
 from __future__ import annotations
 

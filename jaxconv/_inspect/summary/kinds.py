@@ -1,4 +1,4 @@
-"""Kinds of layers and their colours, told apart with any colour vision."""
+"""Kinds of layers and their colours, which are distinct for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLOURS = {
 
 
 def kind_of(layer: Any) -> str:
-    """Of a `Layer` or a `Product`; a finer word for the plain convolutions."""
+    """The kind of a `Layer` or a `Product`, with subdivisions of convolutions."""
     if layer.kind != "convolution":
         return layer.kind
     if layer.groups > 1:
-        # Depthwise each element of the result is a sum over the window alone.
+        # In a depthwise layer each result is a sum over the window alone.
         alone = layer.multiply_adds == math.prod((*layer.result, *layer.window))
         return "depthwise" if alone else "grouped"
     return "pointwise" if set(layer.window) == {1} else "convolution"

@@ -1,13 +1,16 @@
-"""What each position of an axis sees of an axis of the input: a stretch of it.
+"""The interval of an input's axis that each position of another axis depends on.
 
-Position p sees ``[lo(p), hi(p)]``, where lo and hi repeat with a period up to a shift:
+Position p depends on inputs ``[lo(p), hi(p)]``.  In a convolutional network these
+intervals repeat with a period, up to a shift:
 
-    lo(p + period) = lo(p) + shift
+    lo(p + period) = lo(p) + shift,   hi(p + period) = hi(p) + shift.
 
-so that a plain convolution has period 1 and a shift of its stride, and a transposed one
-of stride s has period s and shift 1.  Such a lattice goes on past the ends of the axis,
-which is what padding reads.  A lattice without a shift has no rule; it ends with its
-axis.  A stretch with lo > hi is empty: inserted zeros see nothing.  No jax here.
+A convolution of stride s has period 1 and shift s; a transposed convolution of stride s
+has period s and shift 1.  A `Lattice` stores one period.  It is defined at every
+integer p: positions past the ends of the axis are those that padding reads.  A lattice
+whose shift is None is a list without such a rule, and is defined on its axis only.  An
+interval with lo > hi is empty: zeros between elements depend on nothing.  This module
+does not import jax.
 """
 
 from __future__ import annotations
@@ -19,16 +22,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-NOTHING = 2**60  # lo of an empty stretch; hi is its negative
-SEARCHED = 64  # longest period that is looked for in a list of stretches
-Stretches = tuple[Any, Any]  # lo and hi
+NOTHING = 2**60  # lo of an empty interval; hi is its negative
+SEARCHED = 64  # the longest period that `fit` tries
+Intervals = tuple[Any, Any]  # arrays of lo and hi
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lattice:
+    """Intervals by position: one period of them, and the shift to the next period."""
+
     lo: np.ndarray
     hi: np.ndarray
-    shift: int | None
+    shift: int | None  # None: a list without a rule
 
     @property
     def period(self) -> int:
@@ -45,8 +50,8 @@ class Lattice:
             and np.array_equal(self.hi, other.hi)
         )
 
-    def read(self, positions: Any) -> Stretches:
-        """lo and hi at any positions, also past the ends."""
+    def read(self, positions: Any) -> Intervals:
+        """The intervals of any positions, past the ends too."""
         positions = np.asarray(positions)
         if self.shift is None:
             inside = (positions >= 0) & (positions < self.period)
@@ -58,7 +63,7 @@ class Lattice:
         return _masked(lo + moved, hi + moved, lo <= hi)
 
     def hull(self, size: int) -> tuple[int, int]:
-        """What the positions 0 to size - 1 see together."""
+        """The smallest interval around those of the positions 0 to size - 1."""
         if self.constant:
             return int(self.lo[0]), int(self.hi[0])
         lo, hi = self.read(np.arange(size))
@@ -70,9 +75,10 @@ class Lattice:
 
 
 class Window(NamedTuple):
-    """Position q reads the positions (q*s + t*d - lo) / b that are whole, t < k.
+    """Position q reads the positions (q*s + t*d - lo)/b that are integers, 0 <= t < k.
 
-    b - 1 zeros stand between the positions that are read: b > 1 is a transposed window.
+    There are b - 1 zeros between the positions that are read, so b > 1 is the window of
+    a transposed convolution of stride b.
     """
 
     k: int = 1
@@ -94,17 +100,22 @@ def constant(lo: int, hi: int) -> Lattice:
 
 
 def listed(lo: Any, hi: Any) -> Lattice:
-    """A lattice without a rule."""
+    """A list of intervals as a lattice without a rule."""
     lo, hi = np.asarray(lo), np.asarray(hi)
     return Lattice(*_masked(lo, hi, lo <= hi), None)
 
 
-def _masked(lo: Any, hi: Any, full: Any) -> Stretches:
+def _masked(lo: Any, hi: Any, full: Any) -> Intervals:
+    """The intervals where ``full`` is True; elsewhere they are empty."""
     return np.where(full, lo, NOTHING), np.where(full, hi, -NOTHING)
 
 
 def _periodic(lo: Any, hi: Any, shift: int) -> Lattice:
-    """With the shortest period that says the same."""
+    """The lattice of these intervals with its shortest period.
+
+    A divisor of the period is one itself if neighbouring parts differ by ``shift *
+    part / period`` throughout, or are both empty.
+    """
     full = lo <= hi
     period = len(lo)
     for part in range(1, period):
@@ -121,15 +132,24 @@ def _periodic(lo: Any, hi: Any, shift: int) -> Lattice:
     return Lattice(lo, hi, shift)
 
 
-def _hull(lattice: Lattice, positions: Any, read: Any) -> Stretches:
-    """Over the last axis of positions, of those that are read."""
+def _hull(lattice: Lattice, positions: Any, read: Any) -> Intervals:
+    """The smallest intervals around those of the positions that are read.
+
+    The last axis of ``positions`` is reduced; ``read`` is a mask.
+    """
     lo, hi = lattice.read(positions)
     lo, hi = _masked(lo, hi, read)
     return lo.min(axis=-1), hi.max(axis=-1)
 
 
 def window(lattice: Lattice, w: Window, size: int) -> Lattice:
-    """What the ``size`` positions of a window's result see."""
+    """The lattice of the ``size`` results of a window.
+
+    With zeros inserted, the lattice has the period ``spread`` = period * b.  Result q
+    reads from q*s on, so the results repeat after the smallest n for which n*s is a
+    multiple of spread, n = spread / gcd(spread, s), and are then shifted by
+    shift * n*s / spread.
+    """
     if w.plain:
         return lattice
     spread = lattice.period * w.b
@@ -140,7 +160,8 @@ def window(lattice: Lattice, w: Window, size: int) -> Lattice:
         shift = lattice.shift * (w.s * period // spread)
     taps = np.arange(w.k)
     if w.k > 2 * spread and lattice.shift is not None:
-        # Taps one spread apart see the same, shifted: the outermost make the hull.
+        # Tap t + spread reads the interval of tap t, shifted by d * shift.  So the
+        # first and the last ``spread`` taps contain both ends of the hull.
         taps = np.concatenate([taps[:spread], taps[-spread:]])
     positions = np.arange(period)[:, None] * w.s + taps * w.d - w.lo
     whole, rest = np.divmod(positions, w.b)
@@ -149,7 +170,11 @@ def window(lattice: Lattice, w: Window, size: int) -> Lattice:
 
 
 def compose(lattice: Lattice, reads: Lattice, size: int) -> Lattice:
-    """What positions see that read the stretches of ``reads`` of an axis."""
+    """The lattice of positions that read the intervals ``reads`` of an axis.
+
+    After one period of ``reads`` the positions that are read move by its shift, so the
+    result repeats once this adds up to a multiple of the period of ``lattice``.
+    """
     if lattice.shift is None or reads.shift is None:
         period, shift = size, None
     else:
@@ -169,14 +194,18 @@ def compose(lattice: Lattice, reads: Lattice, size: int) -> Lattice:
 
 
 def _steps(lattice: Lattice, longest: int) -> Sequence[int]:
-    """Steps from the first position, and from the last where the stretch is long."""
+    """The offsets of the positions that determine the hull of a long interval.
+
+    An offset n >= 0 counts from the first position and n < 0 from the last.  Within a
+    long interval, one period at each end contains both ends of the hull.
+    """
     if lattice.shift is None or longest < 2 * lattice.period:
         return range(longest + 1)
     return [*range(lattice.period), *range(-lattice.period, 0)]
 
 
 def union(one: Lattice, two: Lattice, size: int) -> Lattice:
-    """What either sees; a rule only where both advance at the same rate."""
+    """The hull of both lattices; it has a rule if shift/period is the same in both."""
     if one.same(two):
         return one
     period = math.lcm(one.period, two.period)
@@ -191,7 +220,10 @@ def union(one: Lattice, two: Lattice, size: int) -> Lattice:
 
 
 def merge(outer: Lattice | None, inner: Lattice | None, sizes: Sequence[int]) -> Any:
-    """Two axes as one, the inner one running fastest; None sees nothing more."""
+    """Flattens two axes into one, the inner one fastest; intervals are added.
+
+    None is an axis that nothing depends on.
+    """
     count, width = sizes
     if outer is None and inner is None:
         return None
@@ -210,7 +242,11 @@ def merge(outer: Lattice | None, inner: Lattice | None, sizes: Sequence[int]) ->
 
 
 def split(lattice: Lattice, count: int, width: int) -> tuple[Lattice, Lattice] | None:
-    """One axis as two, whose stretches add up; None where they would not."""
+    """Splits an axis into two whose intervals add up to it; None if impossible.
+
+    Position r*width + c must have lo = outer.lo(r) + inner.lo(c), and the same for hi:
+    all rows must be equal up to a shift.
+    """
     if width == 1:
         return lattice, constant(0, 0)
     if count == 1:
@@ -234,10 +270,11 @@ def split(lattice: Lattice, count: int, width: int) -> tuple[Lattice, Lattice] |
 
 
 def fit(lo: Any, hi: Any, inputs: int) -> tuple[Lattice, bool]:
-    """The rule that a list of stretches follows, and whether its ends break the rule.
+    """The rule that a list of intervals follows, and whether its ends break the rule.
 
-    Ends that see less than the rule says do not count: resizing cuts its windows there.
-    A list that runs evenly from the first input to the last has its own length's rule.
+    Each period is tried on the middle of the list.  Ends with smaller intervals than
+    the rule says do not break it, because resizing crops its windows at the ends.  A
+    list that goes evenly from the first input to the last has its length as period.
     """
     given = listed(lo, hi)
     size, middle = given.period, given.period // 2
@@ -265,7 +302,7 @@ def fit(lo: Any, hi: Any, inputs: int) -> tuple[Lattice, bool]:
 
 
 def _even(given: Lattice, inputs: int) -> bool:
-    """Whether a list runs from the first input to the last at an even pace."""
+    """Whether a list's centres are evenly spaced from the first input to the last."""
     if not given.period or given.lo[0] != 0 or given.hi[-1] != inputs - 1:
         return False
     middles = (np.arange(given.period) + 0.5) * inputs / given.period - 0.5
@@ -273,7 +310,7 @@ def _even(given: Lattice, inputs: int) -> bool:
 
 
 def _agreement(given: Lattice, guess: Lattice) -> tuple[Any, Any]:
-    """Where a guess sees all that is given, and where exactly that."""
+    """Where the guessed intervals contain the given ones, and where they are equal."""
     lo, hi = guess.read(np.arange(given.period))
     empty = given.lo > given.hi
     kept = ((lo <= given.lo) & (hi >= given.hi)) | empty
@@ -285,10 +322,10 @@ def _one_run(flags: Any) -> bool:
 
 
 def concatenate(pieces: Sequence[tuple[Lattice | None, int]]) -> tuple[Lattice, bool]:
-    """Pieces of an axis in a row, and whether the ends see other than the rule says.
+    """Pieces of an axis concatenated, and whether the ends break the rule.
 
-    The longest piece makes the rule if it is at least half of all: what stands around
-    it then is padding (reflected, repeated or wrapped around).
+    The longest piece gives the rule.  If the others break it and it has at least half
+    of the axis, they are treated as its padding (reflected, replicated or wrapped).
     """
     sizes = [size for _, size in pieces]
     total, longest = sum(sizes), int(np.argmax(sizes))

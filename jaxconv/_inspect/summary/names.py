@@ -1,4 +1,4 @@
-"""What layers are called: their parameters' paths in the model, or name stacks."""
+"""Names of layers: the paths of their parameters in the model, or name stacks."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import jax
 
-Key = int | str  # the name of an attribute starts with a dot
+Key = int | str  # an attribute's name, which starts with a dot, or a mapping's key
 Path = tuple[Key, ...]
 
 COLLECTIONS = ("params", "batch_stats", "trainable", "non_trainable")
-# The word for a function that a transformation or jit has made of another.
+# A transformed function in a name stack, such as jvp(conv).
 WRAPPED = re.compile(r"^[\w.]+\((.*)\)$")
 OWN = re.compile(r"^jaxconv\.\w+$")
 
 
 def path_of(keys: Iterable[Any]) -> Path:
-    """The keys of `jax.tree_util`, without the boxes that frameworks put values in."""
+    """A path of `jax.tree_util` without the frameworks' containers of single values."""
     found = [_key(key) for key in keys]
     while found and found[-1] in (".value", ".raw_value", "._value"):
         found.pop()
-    while len(found) > 1 and str(found[0]).startswith("._"):  # a wrapper's own
+    while len(found) > 1 and str(found[0]).startswith("._"):  # private to a wrapper
         found = found[1:]
     if len(found) > 1 and str(found[0]).lstrip(".") in COLLECTIONS:
         found = found[1:]
@@ -43,7 +43,7 @@ def _key(key: Any) -> Key:
 
 
 def module(paths: Sequence[Path]) -> Path:
-    """The module that holds all of these parameters; a lone one is its module's."""
+    """The path of the module that has all of these parameters."""
     if len(paths) > 1:
         return _common(paths)
     (path,) = paths
@@ -51,7 +51,7 @@ def module(paths: Sequence[Path]) -> Path:
 
 
 def _common(paths: Sequence[Path]) -> Path:
-    """The beginning that all of them have."""
+    """The longest common prefix."""
     columns = itertools.takewhile(
         lambda column: len(set(column)) == 1, zip(*paths, strict=False)
     )
@@ -59,7 +59,7 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def written(path: Path) -> str:
-    """As code has it: blocks[0].conv, and Block_0/Conv_0 for keys of mappings."""
+    """A path as in code, blocks[0].conv, or Block_0/Conv_0 for keys of mappings."""
     parts = [
         f"[{key}]" if isinstance(key, int) else key if key[:1] == "." else f"/{key}"
         for key in path
@@ -68,12 +68,12 @@ def written(path: Path) -> str:
 
 
 def is_named(path: Path) -> bool:
-    """Whether there is a word in it, not only numbers."""
+    """Whether a path contains a word, not only numbers."""
     return _words(path) > 0
 
 
 def scope(stack: str) -> str:
-    """A name stack without transformations and without the library's own names."""
+    """A name stack without transformations and without jaxconv's own names."""
     parts = list[str]()
     for part in _split(stack):
         while found := WRAPPED.match(part):
@@ -83,7 +83,7 @@ def scope(stack: str) -> str:
 
 
 def _split(stack: str) -> Iterator[str]:
-    """At the slashes that stand in no bracket."""
+    """Splits a name stack at the slashes outside of parentheses."""
     depth, start = 0, 0
     for place, letter in enumerate(stack):
         depth += (letter == "(") - (letter == ")")
@@ -94,7 +94,7 @@ def _split(stack: str) -> Iterator[str]:
 
 
 def without_common(scopes: Sequence[str]) -> list[str]:
-    """Without the words that all begin with: the model's own name."""
+    """Removes the common prefix, which is the name of the model itself."""
     split = [scope.split("/") for scope in scopes]
     shared = len(_common([tuple(words[:-1]) for words in split]))
     return ["/".join(words[shared:]) for words in split]
@@ -104,10 +104,10 @@ def without_common(scopes: Sequence[str]) -> list[str]:
 
 
 def held(fn: Callable[..., Any]) -> list[tuple[Path, Any]]:
-    """Every array of the models that a function is, is bound to or has in scope.
+    """Every array of the models that a function is, is bound to, or refers to.
 
-    Of several paths to an array the one with the most words counts: wrappers have lists
-    of the arrays of what they wrap.
+    Wrappers often keep a list of the arrays of the model inside.  Of several paths to
+    an array, the one with the most words is kept.
     """
     found: dict[int, tuple[Path, Any]] = {}
     for path, array in _arrays(fn, set(), 0):
@@ -130,7 +130,7 @@ def _arrays(owner: Any, done: set[int], depth: int) -> Iterator[tuple[Path, Any]
         yield from _of_keras(weights)
         return
     for keys, leaf in _leaves(owner):
-        if inspect.isclass(leaf):  # of arrays, perhaps, but none itself
+        if inspect.isclass(leaf):  # it may have shape and dtype, but is no array
             continue
         if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
             yield path_of(keys), leaf
@@ -140,11 +140,11 @@ def _arrays(owner: Any, done: set[int], depth: int) -> Iterator[tuple[Path, Any]
         yield from _arrays(inner, done, depth + 1)
 
 
-DEEPEST = 6  # functions inside functions that are looked into
+DEEPEST = 6  # levels of functions inside functions that are searched
 
 
 def _of_keras(weights: list[Any]) -> list[tuple[Path, Any]]:
-    """Weights that know their paths, which all begin with the model's name."""
+    """Keras' weights by their own paths, which all begin with the model's name."""
     paths = without_common([w.path for w in weights])
     return [
         (tuple(path.split("/")), w.value)
@@ -155,12 +155,12 @@ def _of_keras(weights: list[Any]) -> list[tuple[Path, Any]]:
 def _leaves(owner: Any) -> list[tuple[Any, Any]]:
     try:
         return jax.tree_util.tree_flatten_with_path(owner)[0]
-    except Exception:  # a container that cannot be flattened holds nothing we can name
+    except Exception:  # the leaves of such a container have no names
         return []
 
 
 def _parts(owner: Any) -> Iterator[Any]:
-    """What a function has in itself: its object, its arguments, its variables."""
+    """The objects that a function refers to: its object, arguments and variables."""
     if isinstance(owner, functools.partial):
         yield from (owner.func, *owner.args, *owner.keywords.values())
         return
@@ -171,7 +171,7 @@ def _parts(owner: Any) -> Iterator[Any]:
     if inspect.isfunction(owner):
         try:
             seen = inspect.getclosurevars(owner)
-        except ValueError:  # a variable without a value yet
+        except ValueError:  # a variable has no value yet
             return
         for value in (*seen.nonlocals.values(), *seen.globals.values()):
             if not inspect.ismodule(value) and not inspect.isclass(value):

@@ -1,4 +1,4 @@
-"""Which parameters belong to which layer, and what the layers are called."""
+"""The parameters of each layer, and the names of layers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jaxconv._inspect.summary import names
 from jaxconv._inspect.summary.found import Product, Row
 from jaxconv._inspect.summary.names import Path
 
-Space = Mapping[int, Sequence[int]]  # the axes of space of each input that is an image
+Space = Mapping[int, Sequence[int]]  # the spatial axes of each input that is an image
 Roots = frozenset[int]
 
 
 class Source(NamedTuple):
-    """An array that the function is given or, as argument -1, has in its closure.
+    """An input array: part of an argument, or of the closure if the argument is -1.
 
-    ``path`` leads to it in its argument, or in the model that holds it.
+    ``path`` is its path within the argument, or within the model that holds it.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Source(NamedTuple):
 
 
 def is_parameter(array: Any) -> bool:
-    """Whether training could change it, which integers and keys do not allow."""
+    """Whether an array can be trained: it is neither integer nor a random key."""
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
 class Parameters:
-    """Counts every parameter once; what several layers share has the same roots."""
+    """Counts every parameter once, since shared parameters have the same roots."""
 
     def __init__(
         self,
@@ -80,13 +80,13 @@ class Parameters:
     # Of one layer ---------------------------------------------------------------------
 
     def of_row(self, row: Row) -> Roots:
-        """What the kernel comes from; nothing where an image has a part in it."""
+        """The inputs that the kernel comes from; none if an image is among them."""
         if row.reading.windows is None or row.roots & self._images:
             return Roots()
         return row.roots
 
     def of_product(self, product: Product) -> Roots:
-        """What the weights come from: the operand without an image, beside one."""
+        """The inputs of the operand that is a weight: the only one without an image."""
         weights = [roots for roots in product.roots if not roots & self._images]
         return weights[0] if len(weights) == 1 else Roots()
 
@@ -109,15 +109,15 @@ class Parameters:
     def _bias(self, bias: int | None) -> int:
         return 0 if bias is None else self._sources[bias].size
 
-    # Of none --------------------------------------------------------------------------
+    # Of no layer ----------------------------------------------------------------------
 
     @property
     def everywhere(self) -> int:
-        """All of them, to which no image and no whole number belongs."""
+        """The number of all parameters: inputs that are neither images nor integers."""
         return sum(self._sources[n].size for n in self._numbers())
 
     def others(self) -> dict[str, int]:
-        """Those of no layer, by the last word of their paths."""
+        """The numbers of parameters of no layer, by the last word of their paths."""
         found: dict[str, int] = {}
         for n in self._numbers():
             if n not in self._taken:
@@ -138,7 +138,10 @@ class Parameters:
 def layer_names(
     layers: Sequence[tuple[str, str, Roots]], sources: Sequence[Source]
 ) -> list[str]:
-    """For (name stack, kind, roots) the module's path, else the stack or the kind."""
+    """The name of each layer, given as (name stack, kind, roots).
+
+    It is the path of the module that has the parameters, else the stack, else the kind.
+    """
     scopes = names.without_common([names.scope(stack) for stack, _, _ in layers])
     found: list[str] = []
     for scope, (_, kind, roots) in zip(scopes, layers, strict=True):

@@ -1,4 +1,4 @@
-"""Slices and gathers at computed places: followed where the places are constants."""
+"""Slices and gathers at computed positions, which are followed if constant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxconv._inspect.summary.seen import BORDER, Equation, Seen
 
 
 def dynamic_slice(eq: Equation, x: Seen, *starts: Seen) -> Seen:
-    """Slices at known places; an axis that is kept whole needs none."""
+    """A slice at known positions; an axis of unchanged size needs no position."""
     for axis, size in enumerate(eq.outputs[0]):
         if size == eq.inputs[0][axis]:
             continue
@@ -28,7 +28,7 @@ def dynamic_slice(eq: Equation, x: Seen, *starts: Seen) -> Seen:
 
 
 def _lost(x: Seen, axis: int, reason: str) -> Seen:
-    """Unknown where something is seen along an axis; the rest is kept."""
+    """Marks the dependence along one axis as unknown."""
 
     def change(view: _views.View) -> _views.View:
         if axis not in view.axes or view.whole:
@@ -39,7 +39,7 @@ def _lost(x: Seen, axis: int, reason: str) -> Seen:
 
 
 def dynamic_update_slice(eq: Equation, x: Seen, update: Seen, *starts: Seen) -> Seen:
-    """The union of both; one that is moved by an unknown amount is unknown."""
+    """The union of both operands; an update at an unknown position is unknown."""
     sizes = eq.of(eq.outputs[0])
     for axis, size in enumerate(eq.inputs[1]):
         if size == eq.inputs[0][axis]:
@@ -60,7 +60,7 @@ def dynamic_update_slice(eq: Equation, x: Seen, update: Seen, *starts: Seen) -> 
 
 
 def gather(eq: Equation, x: Seen, indices: Seen) -> Seen:
-    """`jnp.take` along one axis with indices that are known."""
+    """`jnp.take` along one axis with constant indices; other gathers are unknown."""
     taken = _take_axis(eq)
     if taken is None:
         return _seen.unknown([x, indices], "gather")
@@ -99,7 +99,7 @@ def _take_axis(eq: Equation) -> tuple[int, list[int]] | None:
 
 
 def picked(eq: Equation, x: Seen, axis: int, lo: Any, hi: Any, to: _views.Axis) -> Seen:
-    """Position q of a new axis reads the positions lo[q] to hi[q] of an old one."""
+    """Replaces an axis: position q of axis ``to`` reads lo[q] to hi[q] of ``axis``."""
     reads, broken = _lattice.fit(lo, hi, eq.inputs[0][axis])
     if broken:
         x = _seen.each(x, lambda view: _views.noted(view, axis, BORDER))

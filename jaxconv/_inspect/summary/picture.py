@@ -1,4 +1,4 @@
-"""A summary as a picture: work and receptive field, layer by layer."""
+"""A summary as a figure of the work and the receptive field of each layer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jaxconv._inspect.summary.contents import Contents, Layer, Product
 from jaxconv._inspect.summary.kinds import COLOURS, kind_of
 
 SEEN = "#d95f0e"
-FAINT = 0.35  # of the colour, for work on padding
-NAME = 30  # characters of a layer's name
+FAINT = 0.35  # opacity of the work on padding
+NAME = 30  # the most characters of a layer's name
 
 
 def picture(summary: Contents) -> Figure:
@@ -39,7 +39,7 @@ def picture(summary: Contents) -> Figure:
 
 
 def _work(panel: Any, summary: Contents, layers: list[Layer | Product]) -> None:
-    """Bars of all multiply-adds, over them those of elements in full colour."""
+    """Faint bars for all multiply-adds, and full ones for those not on padding."""
     colours = [COLOURS[kind_of(layer)] for layer in layers]
     places = range(len(layers))
     whole = [layer.multiply_adds * layer.times for layer in layers]
@@ -57,7 +57,7 @@ def _label(layer: Layer | Product) -> str:
 
 
 def _fields(panel: Any, summary: Contents) -> None:
-    """The larger axis of the first input's field; a gap where it is not known."""
+    """The field in the first input, on its largest axis; a gap where it is unknown."""
     image = next(iter(summary.inputs), "")
     sizes: list[float] = []
     for layer in summary.layers:

@@ -1,4 +1,4 @@
-"""Reads a convolution of a jaxpr: jaxconv's own and lax's, in one form."""
+"""Reads jaxconv's and lax's convolutions in a jaxpr into one form."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ CONVOLUTIONS = (contract_p, conv_general_dilated_p)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a convolution is; axes are (batch, channel, *space), (o, i, *space).
+    """A convolution in one form for jaxconv and lax.
 
-    ``windows`` say how the result reads the image, per axis of space.  They are None
-    where the result is no image, but the gradient for a kernel.
+    Axes are in the order (batch, channel, *space) for images, (o, i, *space) for
+    kernels.  ``windows`` has one window per spatial axis: how the result reads the
+    image.  It is None for the gradient of a kernel, whose result is no image.
     """
 
     kind: str
@@ -91,7 +92,7 @@ def _contraction(
 
 
 def _axes(spec: Spec, operand: Any) -> Ints:
-    """Of an image (batch, channel, *space), of a kernel (o, i, *space)."""
+    """An image's axes (batch, channel, *space), or a kernel's (o, i, *space)."""
     letters: Any = {"input": "nc", "output": "no", "kernel": "oc"}[operand]
     found = [spec.axis(operand, letter) for letter in letters]
     space = (axis for axis in range(spec.ndim + 2) if axis not in found)
@@ -137,7 +138,7 @@ def _lax(params: Any, shapes: list[Shape], result: Shape) -> Reading:
         _counts(w, i, o) for w, i, o in zip(windows, space[0], space[2], strict=True)
     ]
     shown = [
-        _undone(w, i, o) for w, i, o in zip(windows, space[0], space[2], strict=True)
+        _axis_of(w, i, o) for w, i, o in zip(windows, space[0], space[2], strict=True)
     ]
     return Reading(
         kind="transposed" if transposed else "convolution",
@@ -158,20 +159,26 @@ def _lax(params: Any, shapes: list[Shape], result: Shape) -> Reading:
     )
 
 
-def _undone(w: Window, i: int, o: int) -> Axis:
-    """The axis of the convolution that a transposed one undoes; a plain one's own."""
+def _axis_of(w: Window, i: int, o: int) -> Axis:
+    """The geometry of a window; of a transposed one, that of the matching convolution.
+
+    A transposed convolution is one of stride 1 over an image with b - 1 zeros between
+    elements.  The matching convolution has stride b, its sizes exchanged, and the
+    padding d(k-1) - lo.
+    """
     if w.b > 1 and w.s == 1:
         return Axis(o, w.k, i, w.b, w.d, (w.k - 1) * w.d - w.lo)
     return Axis(i, w.k, o, w.s, w.d, w.lo)
 
 
 def _counts(w: Window, i: int, o: int) -> tuple[int, int]:
-    """Pairs of a position and a tap: of an element or of padding, and of elements.
+    """Pairs of a position and a tap: those that read elements or padding, and elements.
 
-    A transposed convolution has one pair for each tap and each of its inputs.
+    Inserted zeros do not count, so a transposed convolution has one pair for each tap
+    and each of its inputs.
     """
     if w.b == 1 or w.s == 1:
-        axis = _undone(w, i, o)
+        axis = _axis_of(w, i, o)
         return axis.o * axis.k, valid_pairs(axis)
     reads = np.arange(o)[:, None] * w.s + np.arange(w.k) * w.d - w.lo
     met = reads % w.b == 0

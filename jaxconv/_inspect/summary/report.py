@@ -15,12 +15,12 @@ from jaxconv._ops.arithmetic import ReceptiveField
 
 @dataclass(frozen=True, slots=True)
 class Summary(Contents):
-    """What `summarize` found; print it, or take ``layers`` and ``totals`` from it.
+    """The result of `summarize`; print it, or use its fields.
 
-    ``layers`` are the convolutions, ``products`` the matrix products, and ``others``
-    the parameters of neither, by name.  ``inputs`` are the images with their shapes,
-    ``results`` what each result of the function sees of them, and ``unknown`` the
-    operations that were not followed, with the place each stands at.
+    ``layers`` has the convolutions, ``products`` the matrix products, and ``others``
+    the numbers of all other parameters, by name.  ``inputs`` has the images with their
+    shapes, ``results`` the receptive field of each result in them, and ``unknown`` the
+    operations that were not followed, each with its name stack.
     """
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ class Summary(Contents):
         return _html.document(self)
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """Everything as JSON; a step that is no whole number is a float."""
+        """Everything as JSON; a fractional stride becomes a float."""
         layers = [
             _plain(layer) | {"flops": layer.flops, "intensity": layer.intensity}
             for layer in self.layers
@@ -56,7 +56,7 @@ class Summary(Contents):
         return json.dumps(content, indent=indent)
 
     def plot(self) -> Any:
-        """A matplotlib figure: work and receptive field, layer by layer.
+        """A matplotlib figure of the work and the receptive field of each layer.
 
         Needs `pip install 'jaxconv[viz]'`.
         """

@@ -1,7 +1,8 @@
-"""The rule of each operation of JAX: how it moves what a value sees.
+"""For each operation of JAX, the rule for what its results depend on.
 
-A rule takes an equation and what its operands see, and returns what its results see:
-one `Seen` for all of them, or a list.  What is not in the table is unknown.
+A rule takes an equation and the `Seen` of each operand, and returns the `Seen` of the
+results: one for all of them, or a list.  Operations that are not in the table are
+unknown.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ELEMENTWISE = frozenset(
     stop_gradient sub tan tanh tie xor zeta
     """.split()
 )
-# No operand has a part in the result's values, or all of each has.
+# Results that depend on no operand (SOURCES) or on all elements of all (MIXING).
 SOURCES = frozenset({"iota", "empty", "create_token", "axis_index", "zeros_like"})
 MIXING = frozenset(
     """
@@ -50,7 +51,7 @@ WINDOWS = frozenset(f"reduce_window{kind}" for kind in ("", "_sum", "_max", "_mi
 
 
 def elementwise(eq: Equation, *operands: Seen) -> Seen:
-    """Axes of size one are repeated where the result's are longer."""
+    """The union of the operands, whose axes of size one are broadcast."""
     (after, *_), stretched = eq.outputs, list[Seen]()
     for operand, x in enumerate(operands):
         for axis, size in enumerate(eq.inputs[operand]):
@@ -61,7 +62,7 @@ def elementwise(eq: Equation, *operands: Seen) -> Seen:
 
 
 def separate(eq: Equation, *operands: Seen) -> list[Seen]:
-    """As many results as operands, each its own."""
+    """Each result depends on its own operand."""
     return list(operands)
 
 

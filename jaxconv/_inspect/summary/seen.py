@@ -1,7 +1,7 @@
-"""What a value sees of all inputs, and how an equation changes that.
+"""What a value depends on, for all inputs, and how operations change that.
 
-``Seen`` maps the number of an input to a view of each of its axes.  An input that is
-not in it has no influence.
+``Seen`` maps the number of an input to one `View` per axis of that input.  A value does
+not depend on an input that is not in it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BORDER = "a border was filled with elements from elsewhere; fields are those ins
 
 
 class Equation(NamedTuple):
-    """What a rule may ask about an equation."""
+    """An equation, as rules see it."""
 
     params: Mapping[str, Any]
     inputs: Sequence[Shape]
     outputs: Sequence[Shape]
-    labels: Mapping[Axis, int]  # sizes of the axes that are words
-    known: Callable[[int], np.ndarray | None]  # an operand's value, if a constant
+    labels: Mapping[Axis, int]  # sizes of the named axes
+    known: Callable[[int], np.ndarray | None]  # the value of a constant operand
 
     def sizes(self, operand: int = 0) -> dict[Axis, int]:
         return self.of(self.inputs[operand])
@@ -59,7 +59,7 @@ def along(seen: Seen, axis: Axis, change: Callable[[Lattice], Lattice]) -> Seen:
 
 
 def through(seen: Seen, axis: Axis, w: Window, size: int) -> Seen:
-    """What the ``size`` positions see that read an axis through a window."""
+    """The dependence of ``size`` positions that read an axis through a window."""
     if w.plain:
         return seen
     return along(seen, axis, lambda lattice: window(lattice, w, size))
@@ -70,21 +70,21 @@ def renamed(seen: Seen, names: Mapping[Any, Axis]) -> Seen:
 
 
 def dropped(seen: Seen, axes: Iterable[Axis], sizes: Mapping[Axis, int]) -> Seen:
-    """All positions of these axes together; the other axes keep their numbers."""
+    """The union over all positions of these axes; other axes keep their numbers."""
     for axis in axes:
         seen = each(seen, lambda view, axis=axis: _views.dropped(view, axis, sizes))
     return seen
 
 
 def without(seen: Seen, axes: Sequence[int], rank: int) -> Seen:
-    """Numbered anew once these axes, which nothing depends on, are gone."""
+    """Renumbers the axes after these ones, which nothing depends on, are removed."""
     gone = {axis % rank for axis in axes} if rank else set[int]()
     kept = [axis for axis in range(rank) if axis not in gone]
     return renamed(seen, {old: new for new, old in enumerate(kept)})
 
 
 def unknown(many: Iterable[Seen], reason: str) -> Seen:
-    """Where an operation is not understood; what sees all of an axis still does."""
+    """The result of an unknown operation; dependence on a whole axis stays known."""
 
     def change(view: View) -> View:
         return _views.whole(view.size) if view.whole else _views.unknown(view, reason)
@@ -93,7 +93,7 @@ def unknown(many: Iterable[Seen], reason: str) -> Seen:
 
 
 def everything(many: Iterable[Seen]) -> Seen:
-    """Where each element of the result depends on all of the operands."""
+    """The result of an operation whose elements depend on all of its operands."""
     return {
         source: tuple(_views.whole(view.size) for view in views)
         for seen in many
@@ -102,6 +102,6 @@ def everything(many: Iterable[Seen]) -> Seen:
 
 
 def taken(eq: Equation, x: Seen, axis: int, position: int, operand: int = 0) -> Seen:
-    """One position of an axis, which is gone; the others keep their numbers."""
+    """Selects one position of an axis; the other axes keep their numbers."""
     sizes = eq.sizes(operand)
     return each(x, lambda view: _views.taken(view, axis, position, sizes))

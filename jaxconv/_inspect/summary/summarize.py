@@ -1,4 +1,4 @@
-"""`summarize`: traces a function, walks it, and makes a `Summary` of what was found."""
+"""`summarize`: traces a function, interprets its jaxpr, and returns a `Summary`."""
 
 from __future__ import annotations
 
@@ -27,37 +27,38 @@ from jaxconv._plan.place import Place
 def summarize(
     fn: Callable[..., Any], *args: Any, platform: str | None = None, **kwargs: Any
 ) -> Summary:
-    r"""Lists every convolution that a function runs, with its work and what it sees.
+    r"""Lists every convolution of a function, with its work and its receptive field.
 
     .. math:: \mathit{size} = 1 + \sum_l d_l (k_l - 1) \prod_{m<l} s_m
 
-    along each path, and their union where paths meet.  Any function that JAX can trace:
-    a model of Flax, Equinox, Haiku or Keras, a gradient; jaxconv's convolutions and
-    lax's, through jit, scan, cond, checkpoint, shard_map and custom derivatives.
-    Matrix products and all other parameters are listed beside them.  Layers are called
-    as the parameters' paths in the model are.  Nothing is computed.
+    along each path, and the union of these intervals where paths meet.  The function
+    can be anything that JAX can trace: a model of Flax, Equinox, Haiku or Keras, or a
+    gradient.  Convolutions of jaxconv and of lax are found, also inside jit, scan,
+    cond, checkpoint, shard_map and custom derivatives.  Matrix products and all other
+    parameters are listed too.  A layer's name is the path of its parameters in the
+    model.  Nothing is computed.
 
-    Multiply-adds are counted twice: ``multiply_adds`` as if no tap fell on padding, and
-    ``multiply_adds_valid`` without those that do, or fall on inserted zeros.  A
-    transposed convolution is counted by its inputs, a grouped one by its groups.
-    ``bytes`` are those of both operands and the result, each moved once.
+    There are two counts of multiply-adds: ``multiply_adds`` includes those on padding;
+    ``multiply_adds_valid`` excludes them, and those on inserted zeros.  A transposed
+    convolution is counted by its inputs, a grouped one by its groups.  ``bytes`` are
+    those of both operands and the result, each moved once.
 
     The receptive field follows the graph: convolutions, pooling, strided slices, pads,
-    reshapes, resizing, concatenation, attention.  It is the smallest stretch around all
-    that a unit may depend on, padding included.  A stride of 0 is a unit that sees the
-    same everywhere, such as all of the image after a global mean; units that a
-    transposed convolution made have a mean stride, a fraction perhaps.  An operation
-    that cannot be followed, such as a gather by computed indices, makes it None and is
-    named; nothing is guessed.
+    reshapes, resizing, concatenation, attention.  It is the smallest interval around
+    all elements that a unit may depend on, padding included.  A stride of 0 means that
+    all units depend on the same elements, such as the whole image after a global mean.
+    After a transposed convolution the stride is a mean, possibly a fraction.  An
+    operation that cannot be followed, such as a gather with computed indices, makes the
+    field None, and its name is reported.
 
     Args:
       fn: the function.
       args: arrays, or `jax.ShapeDtypeStruct`, or trees of them; a tuple of ints, such
         as (1, 3, 224, 224), is the shape of a float32 array.  Leaves that are neither
-        arrays nor numbers stay as they are.
-      platform: for which the lowering is named: "cpu", "gpu", "cuda", "rocm" or
-        "tpu"; by default the one JAX uses here.
-      kwargs: static options, passed on as they are.
+        arrays nor numbers are passed on to fn.
+      platform: the platform of the reported lowerings: "cpu", "gpu", "cuda", "rocm" or
+        "tpu"; by default JAX's own default.
+      kwargs: static options, passed on to fn.
 
     Returns:
       A `Summary`: ``print`` it for a table, or use ``layers``, ``products``,
@@ -75,8 +76,9 @@ def summarize(
       >>> summary.totals.multiply_adds, summary.layers[0].receptive_field["x"][0]
       (602112, ReceptiveField(size=7, stride=2, start=-3))
 
-    Elsewhere: Flax and Keras tabulate without work or receptive fields; XLA's analysis
-    counts valid taps only; counters for PyTorch differ on transposed and grouped ones.
+    Elsewhere: Flax and Keras have tables without work and receptive fields; XLA's
+    analysis counts valid taps only; PyTorch's counters disagree with each other on
+    transposed and grouped convolutions.
 
     Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
     networks", Distill 2019.
@@ -110,7 +112,7 @@ def _is_traceable(leaf: Any) -> bool:
 
 
 def _names(fn: Callable[..., Any], count: int) -> list[str]:
-    """What the function calls its arguments, as far as it says."""
+    """The names of the function's positional arguments, from its signature."""
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (ValueError, TypeError):
@@ -126,9 +128,10 @@ def _names(fn: Callable[..., Any], count: int) -> list[str]:
 def _summary(
     closed: Any, sources: list[Source], platform: str, arrays: list[tuple[Path, Any]]
 ) -> Summary:
-    """Constants of the closure count as inputs too, whose values are known.
+    """The summary of a jaxpr.
 
-    Those that are ``arrays`` of the model have its names.
+    Its constants are inputs with known values; those that are arrays of the model have
+    their paths in it.
     """
     paths = {id(array): path for path, array in arrays}
     outer = [*closed.consts]
@@ -147,7 +150,7 @@ def _summary(
 
 
 def _inner_consts(jaxpr: Any) -> Iterator[Any]:
-    """The constants of every jaxpr inside of this one."""
+    """The constants of all jaxprs inside this one."""
     for eqn in jaxpr.eqns:
         for child in inner(eqn.params):
             yield from getattr(child, "consts", ())
@@ -155,7 +158,7 @@ def _inner_consts(jaxpr: Any) -> Iterator[Any]:
 
 
 def value(number: int, source: Source) -> Value:
-    """An input, which sees itself."""
+    """An input, each element of which depends on itself."""
     shape = tuple(source.aval.shape)
     views = tuple(_views.identity(size, axis) for axis, size in enumerate(shape))
     return Value(shape, {number: views}, leaf=number)

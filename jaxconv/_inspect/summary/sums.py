@@ -1,4 +1,4 @@
-"""How sums, maxima, windows and products move what a value sees."""
+"""What sums, maxima, windows and products depend on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reduce_window(eq: Equation, *operands: Seen) -> Seen:
 
 
 def select_and_scatter_add(eq: Equation, source: Seen, x: Seen) -> Seen:
-    """The gradient of max-pooling: what the windows over an element see."""
+    """The gradient of max-pooling: all windows that contain an element."""
     names = ("window_dimensions", "window_strides", "padding")
     for axis, (k, s, pads) in enumerate(
         zip(*(eq.params[name] for name in names), strict=True)
@@ -92,7 +92,7 @@ def dot_general(eq: Equation, x: Seen, y: Seen) -> Seen:
 
 
 def _matrix(eq: Equation, operand: int) -> Any:
-    """Lowest and highest index with a weight, for each column of a constant matrix."""
+    """The first and last nonzero row of each column of a constant matrix."""
     (summed, shared), shape = (
         (part[operand] for part in eq.params["dimension_numbers"]),
         eq.inputs[operand],
@@ -117,7 +117,7 @@ def _times(
     names: Mapping[Axis, Axis],
     place: int,
 ) -> Seen:
-    """A product with a constant matrix, as resizing does it: windows along one axis."""
+    """A product with a constant matrix, as in resizing: windows along one axis."""
     (axis,) = eq.params["dimension_numbers"][0][operand]
     asked = eq._replace(inputs=[eq.inputs[operand]])
     return _seen.renamed(

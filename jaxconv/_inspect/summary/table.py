@@ -16,7 +16,7 @@ _HEADS = (
 )  # fmt: skip
 LEFT = {1, 2, 3, 8}
 WIDTH = 100
-SHORTEST = 14  # characters of a layer's name, however wide the other columns are
+SHORTEST = 14  # least width of the column of names
 Row = tuple[str, ...]
 
 
@@ -35,7 +35,7 @@ def table(summary: Contents) -> str:
 
 
 def rows(summary: Contents) -> list[Row]:
-    """The heads, the cells of every layer, and of their sum."""
+    """The heads, the cells of every layer, and those of the totals."""
     first = next(iter(summary.inputs), "")
     found = [_convolution(i, v, first) for i, v in enumerate(summary.layers, start=1)]
     more = enumerate(summary.products, start=len(found) + 1)
@@ -57,7 +57,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """Cut in the middle: where a layer stands and what it is are at the ends."""
+    """A name cut in the middle, because the ends tell most about a layer."""
     if len(name) <= width:
         return name
     front = (width - 1) // 2
@@ -104,7 +104,7 @@ def sizes(shape: Iterable[int]) -> str:
 
 
 def window(layer: Layer) -> str:
-    """Kernel size, and what is not the default: 3×3 /2 pad 1 dil 2 g32."""
+    """The kernel size and all options that are not the default: 3×3 /2 pad 1 dil 2."""
     parts = [sizes(layer.window)]
     if layer.kind == "transposed":
         parts.append("transposed")
@@ -112,7 +112,7 @@ def window(layer: Layer) -> str:
         parts.append("gradient")
     if set(layer.stride) != {1}:
         parts.append("/" + _axes(layer.stride))
-    # Below zero is what no window reads, which says nothing about the window.
+    # Negative padding counts inputs that no window reads; it is not shown.
     pads = [(max(low, 0), max(high, 0)) for low, high in layer.padding]
     if set(pads) != {(0, 0)}:
         shown = [low if low == high else f"{low}:{high}" for low, high in pads]
@@ -125,13 +125,13 @@ def window(layer: Layer) -> str:
 
 
 def _axes(values: Sequence[Any]) -> str:
-    """One entry where all axes have the same."""
+    """One entry per axis, or a single one if all are equal."""
     texts = [str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else "×".join(texts)
 
 
 def field(found: Sequence[ReceptiveField | None]) -> tuple[str, str, str]:
-    """Size, step and start; a question mark where an axis is not known."""
+    """Size, step and start of a field; "?" for an unknown axis."""
     if not found:
         return "", "", ""
     columns: list[list[str]] = [[], [], []]
@@ -144,7 +144,7 @@ def field(found: Sequence[ReceptiveField | None]) -> tuple[str, str, str]:
 
 
 def number(value: int) -> str:
-    """Three digits and a unit: 4.09G."""
+    """A number with three digits and a unit, such as 4.09G."""
     for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if value >= size:
             return (
@@ -159,7 +159,7 @@ def number(value: int) -> str:
 
 
 def remarks(summary: Contents) -> list[str]:
-    """What is true of all of it, and of some rows by their numbers."""
+    """The remarks under the table, on everything or on rows by their numbers."""
     return [
         *_parameters(summary),
         *_work(summary),

@@ -1,12 +1,16 @@
-"""What a value sees of each axis of the inputs.
+"""What a value depends on along one axis of one input.
 
-A `View` is about one axis of one input.  It is a union of terms; a term is the sum of a
-fixed stretch and of what each axis of the value adds to it.  One term with one axis is
-the usual case; two axes add up where space was cut into blocks, and two terms stand
-beside each other where every row meets every column (attention).
+A `View` is a union of terms.  A `Term` is a sum of intervals: a fixed one, and one for
+each axis of the value, which depends on the position along that axis (a `Lattice`):
 
-The axes of a value are its positions, 0, 1, ...; a word stands for an axis that is not
-there at the moment: the steps of a scan, or the devices of a mesh.
+    [lo + sum of along[a].lo(p[a]),  hi + sum of along[a].hi(p[a])]
+
+Usually there is one term with one axis.  There are two axes where space was split into
+blocks, because a position is then the sum of a block's start and an offset, and two
+terms where every row is combined with every column, as in attention.
+
+The axes of a value have numbers, 0, 1, ...  A named axis is not an axis of the array:
+it is the steps of a scan or the devices of a mesh.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ Change = Callable[[Lattice], Lattice]
 
 
 class Term(NamedTuple):
+    """The interval [lo, hi] plus the intervals of each axis's position."""
+
     lo: int
     hi: int
     along: Mapping[Axis, Lattice]
@@ -41,11 +47,11 @@ class Term(NamedTuple):
 
     @property
     def fixed(self) -> bool:
-        """The same at every position."""
+        """Whether it is the same interval at every position."""
         return all(lattice.constant for lattice in self.along.values())
 
     def total(self) -> tuple[int, int]:
-        """Where it is fixed, the stretch it is."""
+        """The interval of a fixed term."""
         each = self.along.values()
         return (
             self.lo + sum(int(v.lo[0]) for v in each),
@@ -53,7 +59,7 @@ class Term(NamedTuple):
         )
 
     def single(self) -> tuple[Axis, Lattice] | None:
-        """The one axis there is, with the fixed stretch in it."""
+        """The only axis with its lattice, to which the fixed interval is added."""
         if len(self.along) != 1:
             return None
         ((axis, lattice),) = self.along.items()
@@ -64,9 +70,10 @@ Terms = Mapping[frozenset[Axis], Term]
 
 
 class View(NamedTuple):
-    """Of an axis with ``size`` elements; ``unknown`` says why it is not known.
+    """What a value depends on along an input's axis of ``size`` elements.
 
-    ``notes`` say what is left out, such as what a border was filled with.
+    If ``unknown`` is not empty, the dependence is not known, for these reasons.
+    ``notes`` are remarks on parts that are left out, such as filled borders.
     """
 
     size: int
@@ -86,18 +93,18 @@ class View(NamedTuple):
 
 @lru_cache
 def whole(size: int) -> View:
-    """All of an axis, at every position."""
+    """Every position depends on the whole axis."""
     return View(size, {frozenset(): Term(0, size - 1, {})})
 
 
 @lru_cache
 def identity(size: int, axis: int) -> View:
-    """The axis itself."""
+    """Position p of the axis depends on element p."""
     return View(size, {frozenset({axis}): Term(0, 0, {axis: IDENTITY})})
 
 
 def nothing(views: Sequence[View]) -> View:
-    """What sees nothing, with all that is remarked on these."""
+    """A view without dependence, with the reasons and notes of these views."""
     reasons = (v.unknown for v in views)
     notes = (v.notes for v in views)
     none: frozenset[str] = frozenset()
@@ -114,7 +121,7 @@ def _covers(term: Term, size: int) -> bool:
 
 
 def union(one: View, two: View, shape: Mapping[Axis, int]) -> View:
-    """What either sees."""
+    """The union of two views of one axis."""
     if one is two or one == two:
         return one
     if not (one.unknown or two.unknown) and one.axes == two.axes:
@@ -134,7 +141,10 @@ def union(one: View, two: View, shape: Mapping[Axis, int]) -> View:
 
 
 def _settled(view: View) -> View:
-    """All of the axis, where one of the terms is; it may depend on all axes still."""
+    """Replaces the terms by the whole axis, if one of them covers it.
+
+    The new term keeps the view's axes, with constant lattices.
+    """
     if not any(t.fixed and _covers(t, view.size) for t in view.terms.values()):
         return view._replace(terms={}) if view.unknown else view
     axes, zero = view.axes, constant(0, 0)
@@ -143,7 +153,7 @@ def _settled(view: View) -> View:
 
 
 def _either(one: Term, two: Term, shape: Mapping[Axis, int]) -> Term | None:
-    """The union of two terms over the same axes, where one term can say it."""
+    """The union of two terms over the same axes, or None if it is no single term."""
     if one == two:
         return one
     differing = [a for a in one.along if not one.along[a].same(two.along[a])]
@@ -161,10 +171,10 @@ def _either(one: Term, two: Term, shape: Mapping[Axis, int]) -> Term | None:
 
 
 def _collected(view: View, terms: Iterable[Term], shape: Mapping[Axis, int]) -> View:
-    """A view of these terms, those over the same axes united."""
+    """A view of these terms, with the union of those over the same axes."""
     result = view._replace(terms={})
     for term in terms:
-        if term.lo > term.hi:  # it sees nothing
+        if term.lo > term.hi:  # an empty interval
             continue
         one = view._replace(terms={frozenset(term.along): term})
         result = union(result, one, shape) if result.terms else one
@@ -176,7 +186,7 @@ def noted(view: View, axis: Axis, note: str) -> View:
 
 
 def changed(view: View, axis: Axis, change: Change) -> View:
-    """With another lattice along one axis: a window, a slice, a turn."""
+    """The view with a changed lattice along one axis: a window, a slice, a reversal."""
     if axis not in view.axes:
         return view
     terms = {
@@ -189,7 +199,7 @@ def changed(view: View, axis: Axis, change: Change) -> View:
 
 
 def renamed(view: View, names: Mapping[Any, Axis]) -> View:
-    """With other numbers for the axes; those without a number stay."""
+    """The view with renamed axes; an axis that is not in ``names`` keeps its name."""
     if all(names.get(axis, axis) == axis for axis in view.axes):
         return view
     terms = {
@@ -202,7 +212,7 @@ def renamed(view: View, names: Mapping[Any, Axis]) -> View:
 
 
 def dropped(view: View, axis: Axis, shape: Mapping[Axis, int]) -> View:
-    """What the positions of an axis see together, without that axis."""
+    """Removes an axis, by the union over all of its positions."""
     if axis not in view.axes:
         return view
 
@@ -218,7 +228,7 @@ def dropped(view: View, axis: Axis, shape: Mapping[Axis, int]) -> View:
 
 
 def taken(view: View, axis: Axis, position: int, shape: Mapping[Axis, int]) -> View:
-    """What one position of an axis sees, without that axis."""
+    """Removes an axis, by selecting one of its positions."""
     if axis not in view.axes:
         return view
 
@@ -230,7 +240,7 @@ def taken(view: View, axis: Axis, position: int, shape: Mapping[Axis, int]) -> V
 
 
 def merged(view: View, axes: Sequence[Axis], sizes: Sequence[int], to: Axis) -> View:
-    """Several axes as one, the last running fastest."""
+    """Flattens several axes into one, the last one fastest."""
     if not view.axes & set(axes):
         return view
 
@@ -253,7 +263,7 @@ def merged(view: View, axes: Sequence[Axis], sizes: Sequence[int], to: Axis) -> 
 
 
 def parted(view: View, axis: Axis, sizes: Sequence[int], to: Sequence[Axis]) -> View:
-    """One axis as several, the last running fastest."""
+    """Splits one axis into several, the last one fastest."""
     if axis not in view.axes:
         return view
     terms: list[Term] = []

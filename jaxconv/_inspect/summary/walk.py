@@ -1,4 +1,4 @@
-"""Walks a jaxpr: what every value sees, and every convolution on the way."""
+"""Interprets a jaxpr: records every convolution, and what each value depends on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from jaxconv._inspect.summary.rules import RULES
 from jaxconv._inspect.summary.seen import NOTHING, Equation, Seen
 from jaxconv._inspect.summary.views import Axis
 
-LARGEST = 2**20  # elements of a constant that is looked into
-# Operations that only arrange a value: a bias is still one after them.
+LARGEST = 2**20  # elements of the largest constant that is evaluated
+# Operations that only arrange a value: a bias after them is still recognised as one.
 ARRANGING = frozenset(
     """
     broadcast_in_dim convert_element_type copy name reshape rev squeeze transpose
@@ -34,7 +34,11 @@ ARRANGING = frozenset(
 
 @dataclass
 class Walk:
-    """What is being collected; ``path`` and ``times`` are those of the place now."""
+    """The interpreter and its records.
+
+    ``path``, ``names``, ``times`` and ``notes`` belong to the jaxpr that is currently
+    interpreted; a path of equations identifies a convolution.
+    """
 
     platform: str
     shapes: list[Shape]  # of the inputs, constants among them
@@ -47,7 +51,7 @@ class Walk:
     times: int = 1
     notes: frozenset[str] = frozenset()
     held: dict[int, Value] = field(default_factory=dict)  # the model's arrays, by id
-    images: dict[int, set[int]] = field(default_factory=dict)  # inputs' axes of space
+    images: dict[int, set[int]] = field(default_factory=dict)  # inputs' spatial axes
     fresh: itertools.count[int] = field(default_factory=itertools.count)
 
     def run(
@@ -72,7 +76,7 @@ class Walk:
         self, eqn: JaxprEqn, jaxpr: Any, args: Sequence[Value], *, part: int = 0,
         times: int = 1, note: str | None = None,
     ) -> list[Value]:  # fmt: skip
-        """The same for a jaxpr that is part of an equation."""
+        """The results of a jaxpr that is a part of an equation and runs ``times``."""
         before = self.path, self.names, self.times, self.notes
         self.path += (id(eqn), part)
         self.names += tuple(_scope(eqn))
@@ -128,7 +132,7 @@ class Walk:
         return many
 
     def unknown(self, eqn: JaxprEqn, seens: Sequence[Seen]) -> Seen:
-        """An operation without a rule; the convolutions inside are listed still."""
+        """The result of an operation without a rule; records convolutions inside."""
         for part, (jaxpr, _) in enumerate(inside(eqn)):
             jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
             args = [Value(getattr(v.aval, "shape", ())) for v in jaxpr.invars]
@@ -187,21 +191,21 @@ class Walk:
         return seen
 
     def _roots(self, eqn: JaxprEqn, value: Value) -> frozenset[int]:
-        """The inputs that an operand is computed from, if as weights are.
+        """The inputs that an operand is computed from, if it can be a weight.
 
-        On the way back through a model, other operands are cotangents.
+        In a gradient, an operand that is no input itself is a cotangent.
         """
         if value.leaf is not None:
             return frozenset({value.leaf})
         return frozenset() if "transpose(" in self._name(eqn) else frozenset(value.seen)
 
     def _copies(self, seen: Seen) -> int:
-        """How many slices of its inputs a value is, one after the other."""
+        """The number of slices of its inputs that a value is, over all scan steps."""
         labels = {a for views in seen.values() for v in views for a in v.axes}
         return math.prod(self.labels[a] for a in labels if a in self.labels)
 
     def _bias(self, values: list[Value]) -> None:
-        """A vector added to a result, one number for each of its channels."""
+        """Records a bias: a vector added to a layer's result, one entry per channel."""
         for one, two in (values, values[::-1]):
             if two.leaf is None or one.row is None:
                 continue

@@ -1,10 +1,11 @@
-"""For each operation of JAX, which operands' elements its results depend on.
+"""For each operation of JAX, the elements of its operands that its results depend on.
 
-What only moves elements is run on their names, which tells where each comes from.  For
-products JAX's own transpose says it: run on float32, with every constant factor
-replaced by 1 where it is not zero, what is pulled back is positive exactly where
-something depends, since sums of positive numbers cannot cancel.  Maxima depend on what
-sums would.
+There are three methods.  Operations that only move elements are run on element indices,
+which reveals the origin of each element of the result.  For products, JAX's transpose
+is run on float32 patterns: a constant factor becomes 1 where it is nonzero, and 0
+elsewhere.  All terms are then non-negative and cannot cancel, so the pulled-back mask
+is positive exactly where a marked result depends on the operand.  Maxima depend on the
+same elements as sums, so they are treated as sums.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ Masks = Sequence[Mask]
 Wanted = list[Mask | None]
 Back = Callable[[JaxprEqn, "list[Any]", "list[Mask]"], Wanted]
 
-# Moves elements; which operands say where to, and so must not depend on x.
+# Operations that move elements, and their operands with positions, which must not
+# depend on x.
 PLACES: dict[str, Callable[[int], Sequence[int]]] = {
     **dict.fromkeys(
         """
@@ -52,7 +54,7 @@ SCATTERS = {f"scatter{kind}" for kind in ("", "-add", "-sub", "-mul", "-min", "-
 
 
 def back(eqn: JaxprEqn, values: Sequence[Any]) -> Back | None:
-    """How to go back through an equation; None where that is not known."""
+    """The backward step of an equation; None if the operation is not known."""
     name = eqn.primitive.name
     places = PLACES.get(name, lambda _: ())(len(values))
     if name in SCATTERS:
@@ -84,7 +86,7 @@ def _elementwise(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
 
 
 def _shaped(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    """A scalar matters where any element does, and so along axes of size one."""
+    """Reduces a mask to an operand's shape, whose axes of size one are broadcast."""
     if not shape:
         return np.full((), mask.any())
     repeated = tuple(a for a, n in enumerate(shape) if n != mask.shape[a])
@@ -92,7 +94,7 @@ def _shaped(mask: Mask, shape: tuple[int, ...]) -> Mask:
 
 
 def _open(name: str, values: list[Any], operand: int) -> Any:
-    """Where constants among the operands leave a way to this one."""
+    """Where the result can depend on this operand, given the constant operands."""
     others = [v for i, v in enumerate(values) if i != operand and not is_node(v)]
     if name in ("mul", "and") and others:
         return np.asarray(others[0]) != 0
@@ -105,7 +107,10 @@ def _open(name: str, values: list[Any], operand: int) -> Any:
 
 
 def _moved(eqn: JaxprEqn, values: list[Any]) -> Back:
-    """Run once on the names of the operands' elements: where each comes from."""
+    """Runs the operation on element indices: the origin of each element.
+
+    The elements of all operands on x are numbered in sequence; others are -1.
+    """
     places = PLACES[eqn.primitive.name](len(values))
     sizes = [math.prod(v.shape) if is_node(v) else 0 for v in values]
     ends = np.cumsum(sizes)
@@ -144,7 +149,7 @@ def _moved(eqn: JaxprEqn, values: list[Any]) -> Back:
 
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """An operation's parameters where elements have other values than they had."""
+    """An operation's parameters with -1, which is no index, as fill value."""
     return {**params, "fill_value": -1} if "fill_value" in params else dict(params)
 
 
@@ -160,7 +165,11 @@ def _float(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _product(eqn: JaxprEqn, values: list[Any]) -> Back:
-    """For each operand on x, the other as 1 where it is not zero, or may not be."""
+    """The backward step of a product.
+
+    Seen from one operand, the other one is a pattern: 1 where it is nonzero or depends
+    on x, else 0.
+    """
     params = _float(eqn.params)
 
     @functools.cache
@@ -188,7 +197,7 @@ def _product(eqn: JaxprEqn, values: list[Any]) -> Back:
 
 
 def _transposed(fn: Any, shape: tuple[int, ...]) -> Callable[[Mask], Mask]:
-    """Where the transpose of a linear function of positive factors is positive."""
+    """Maps a mask to where the transpose of ``fn``, with factors >= 0, is positive."""
     _, pull = jax.vjp(fn, jnp.zeros(shape, jnp.float32))
 
     def positive(mask: Mask) -> Mask:
@@ -199,7 +208,10 @@ def _transposed(fn: Any, shape: tuple[int, ...]) -> Callable[[Mask], Mask]:
 
 
 def _padded_first(x: Any, kernel: Any, params: dict[str, Any]) -> Any:
-    """lax's convolution, its padding apart, which some versions transpose wrongly."""
+    """lax's convolution with separate padding.
+
+    Some versions of JAX transpose a convolution with padding wrongly.
+    """
     config = [(0, 0, 0)] * x.ndim
     space = params["dimension_numbers"].lhs_spec[2:]
     for axis, pads, step in zip(
@@ -222,13 +234,13 @@ def _reduced(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
 
 
 def _spread(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    if len(shape) != mask.ndim:  # the start of a general reduction
+    if len(shape) != mask.ndim:  # the initial value of a general reduction
         return np.full(shape, mask.any())
     return np.broadcast_to(mask, shape)
 
 
 def _over_axes(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
-    """All of some axes together: sort, top_k, fft."""
+    """Operations that mix all elements along some axes: sort, top_k, fft."""
     rank = len(values[0].shape) if is_node(values[0]) else np.ndim(values[0])
     if "fft_lengths" in eqn.params:
         axes = tuple(range(rank - len(eqn.params["fft_lengths"]), rank))
@@ -247,7 +259,7 @@ def _cumulative(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
 
 
 def _windows(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
-    """Maxima over windows, as sums; half of the operands are what they start with."""
+    """Reductions over windows, as sums; scalar operands are initial values."""
     names = ("window_dimensions", "window_strides", "padding", "base_dilation")
     k, s, pads, base = (eqn.params[name] for name in names)
     dilation = eqn.params["window_dilation"]
@@ -285,7 +297,7 @@ def _pool_gradient(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wante
 
 
 def _scatter(eqn: JaxprEqn, values: list[Any], masks: list[Mask]) -> Wanted:
-    """Updates at known places; a plain scatter overwrites what was there."""
+    """Updates at known positions; a plain scatter replaces the old elements."""
     names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
     options = {name: eqn.params[name] for name in names}
     shapes = [v.shape if is_node(v) else np.shape(v) for v in values]

@@ -1,8 +1,10 @@
-"""Follows dependence back through a jaxpr, element by element.
+"""Follows dependence backwards through a jaxpr, element by element.
 
-`Tape.record` runs a function once.  What does not depend on x is computed; what does is
-a `Node`, of which only the shape is known.  Each operation on nodes leaves a step that
-maps "which results matter" to "which operands do", and the steps are taken backwards.
+`Tape.record` interprets a function once.  Values that do not depend on x are computed;
+a value that does is a `Node`, of which only shape and type are known.  Each operation
+on nodes appends a step to the tape.  A step maps masks of the results that matter to
+masks of the operands that matter, and `Tape.support` runs the steps in reverse order,
+as reverse-mode differentiation does with cotangents.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Node:
 
 
 class Tape:
-    """The operations on nodes in order, each with its way back."""
+    """The operations on nodes in order, each with its backward step."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[list[Node], list[Any], Back]] = []
@@ -60,7 +62,7 @@ class Tape:
         return masks.get(self.root, np.zeros(self.root.shape, bool))
 
     def run(self, jaxpr: Any, args: Sequence[Any]) -> list[Any]:
-        """The results of a jaxpr, closed or open: values, or nodes."""
+        """The results of a jaxpr, closed or open, each a value or a node."""
         consts = getattr(jaxpr, "consts", ())
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
         env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=False))
@@ -112,7 +114,7 @@ class Tape:
     # Control flow ---------------------------------------------------------------------
 
     def _cond(self, eqn: JaxprEqn, values: list[Any]) -> list[Any]:
-        """The branch that is taken, or the union of all where x decides."""
+        """Runs the branch that is taken, or all branches if x decides."""
         index, *operands = values
         branches = eqn.params["branches"]
         if not isinstance(index, Node):
@@ -164,7 +166,7 @@ class Tape:
         return self._link(aval, values, lambda masks: list(masks[0]))
 
     def _while(self, eqn: JaxprEqn, values: list[Any]) -> list[Any]:
-        """Step by step, as long as the test does not depend on x."""
+        """Runs the loop; if its test depends on x, results depend on everything."""
         params = eqn.params
         tests, consts = params["cond_nconsts"], params["body_nconsts"]
         asked, fixed = values[:tests], values[tests : tests + consts]

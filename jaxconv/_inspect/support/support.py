@@ -1,4 +1,4 @@
-"""Which inputs one output depends on, exactly."""
+"""The exact set of inputs that one output depends on."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ def input_support(
 
     .. math:: S = \{\, i : f(x)_{\mathit{index}} \text{ depends on } x_i \,\}
 
-    ``method="structure"`` follows the traced operations back from the element.  The
-    values of x play no part: a ReLU counts as open, each element of a pooling window
-    as its possible maximum, and factors that depend on x as not zero.  What does not
-    depend on x has its real value: a weight that is zero, as in a masked or dilated
-    kernel, cuts the path, and so does a constant mask.  So this is every input that
-    can have an influence, holes included, for some x; too many only where paths cancel
+    ``method="structure"`` follows the traced operations backwards from the element.  It
+    does not use the values of x: a ReLU counts as active, every element of a pooling
+    window as its possible maximum, and factors that depend on x as nonzero.  Values
+    that do not depend on x are used: a zero weight, as in a masked or dilated kernel,
+    ends the path, and so does a constant mask.  The result contains every input that
+    has an influence for some x.  It contains too many only where paths cancel
     (``x - x``), where a computed factor is always zero (the softmax of a causal mask),
-    or at an operation it does not know, which counts as "everything" with a warning.
+    or for an unknown operation, which counts as depending on everything, with a
+    warning.
 
-    ``method="gradient"`` is where the derivative at this x is not zero.  That can be
-    too few: a closed ReLU, an element that is not its window's maximum, ``round``,
-    ``argmax`` and integers hide what they depend on.  Where both methods agree the
-    answer is certain.
+    ``method="gradient"`` is where the derivative at this x is nonzero.  It can contain
+    too few: it misses inputs behind an inactive ReLU, elements that are not the maximum
+    of their window, and inputs of ``round``, ``argmax`` and integers.  Where both
+    methods agree, the answer is certain.
 
     Args:
-      fn: a function of one array with one array as its result.
-      x: an array; its shape and type are enough (`jax.ShapeDtypeStruct`) for
-        "structure".
-      index: of the element of the result, one int per axis.
+      fn: a function of one array that returns one array.
+      x: an array; for "structure" its shape and type are enough
+        (`jax.ShapeDtypeStruct`).
+      index: the index of the element of the result, one int per axis.
       method: "structure" or "gradient".
 
     Returns:
@@ -51,7 +52,7 @@ def input_support(
 
     Raises:
       ValueError: an index that does not fit the result, or an unknown method.
-      TypeError: arguments of the wrong kind.
+      TypeError: arguments of the wrong type.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -61,11 +62,11 @@ def input_support(
       >>> jaxconv.input_support(fn, jnp.zeros((1, 9)), (0, 1)).nonzero()[1].tolist()
       [1, 4, 7]
 
-    Elsewhere: gradients of a trained model, which miss what a ReLU closes.
+    Elsewhere: gradients of a trained model, which miss inputs behind inactive ReLUs.
+    `summarize` gives the smallest box around the set.
 
     Source: Luo et al., "Understanding the effective receptive field in deep
-    convolutional neural networks", NeurIPS 2016, for the gradient; `summarize` for the
-    smallest box around it.
+    convolutional neural networks", NeurIPS 2016, for the gradient.
     """
     can.function("fn", fn)
     can.choice("method", method, ("structure", "gradient"))
