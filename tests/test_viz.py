@@ -234,19 +234,27 @@ def test_deformable_samples_where_the_offsets_say(rng) -> None:
     np.testing.assert_allclose(drawn, expected)
 
 
-def test_receptive_fields_are_as_large_as_the_gradient_reaches(rng) -> None:
+@pytest.mark.parametrize("size", [40, 73])
+def test_receptive_fields_are_as_large_as_the_gradient_reaches(rng, size: int) -> None:
+    """Of the larger photo only the middle is shown."""
     layers = [{"kernel": 5, "stride": 2, "padding": 1}, {"kernel": 3, "dilation": 2}]
-    scene = viz.receptive(rng.random((40, 40)), layers)
+    pixels = rng.random((size, size))
+    scene = viz.receptive(pixels, layers)
     (photo,) = scene.base
+    cut = (size - photo.columns) // 2
+    kept = pixels[cut : size - cut, cut : size - cut]
+    assert photo.columns == (40 if size == 40 else 39)
+    grey = np.frombuffer(photo.pixels, np.uint8).reshape(kept.shape)
+    np.testing.assert_allclose(grey, 255 * kept, atol=0.5)
 
     def net(x: jax.Array) -> jax.Array:
         y = jaxconv.conv(x, jnp.ones((1, 1, 5)), stride=2, padding=1)
         return jaxconv.conv(y, jnp.ones((1, 1, 3)), dilation=2)
 
-    reads = np.asarray(jax.jacobian(net)(jnp.ones((1, 40))))[0, :, 0]
+    reads = np.asarray(jax.jacobian(net)(jnp.ones((1, size))))[0, :, 0]
     box = next(m for m in scene.frames[1].marks if isinstance(m, Box))
-    start = round((box.x - photo.x) / photo.width * 40)
-    stop = start + round(box.width / photo.width * 40)
+    start = cut + round((box.x - photo.x) / photo.width * photo.columns)
+    stop = start + round(box.width / photo.width * photo.columns)
     seen = [tuple(np.flatnonzero(row)[[0, -1]]) for row in reads]
     assert (start, stop - 1) in seen
     assert "13×13 pixels, 2 apart" in scene.frames[1].caption

@@ -18,6 +18,14 @@ from jaxconv.viz._marks import WIDTH, Mark
 from jaxconv.viz._svg import View, drawn, number, wrapped
 
 
+def page(scene: Frames, theme: Theme) -> str:
+    """The player as a document of its own, whose page is as dark as the picture."""
+    schemes = "light dark" if theme == "auto" else theme
+    heads = f'<meta charset="utf-8"><meta name="color-scheme" content="{schemes}">'
+    title = f"<title>{escape(scene.title)}</title>"
+    return f"<!doctype html>\n{heads}\n{title}\n{player(scene, theme)}"
+
+
 def player(scene: Frames, theme: Theme) -> str:
     """One SVG with a group for each frame, and buttons that show one of them."""
     top = head_height(scene)

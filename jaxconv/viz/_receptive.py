@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxconv._border import arguments as can
 from jaxconv._ops.arithmetic import ReceptiveField, receptive_field
 from jaxconv.viz._frames import Frame
@@ -19,7 +21,8 @@ def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
     .. math:: \mathit{size} = 1 + \sum_l d_l (k_l - 1) \prod_{m<l} s_m
 
     One square for each layer: what the unit sees that lies nearest to the middle.  It
-    is cut off at the photo's edges, where the layer sees padding.
+    is cut off at the photo's edges, where the layer sees padding.  Of a photo that is
+    much larger only the middle is shown.
 
     Args:
       photo: grey pixels (row, column), 0 black to 1 white: the first layer's input.
@@ -48,10 +51,16 @@ def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
     receptive_field(layers)  # every layer is checked before the first is drawn
     if not layers:
         can.fail("layers", layers, "is empty", "Write [dict(kernel=3), ...]")
-    shown = show(photo, most=FRAME)
+    whole = show(photo, most=FRAME)
     fields = [receptive_field(layers[: n + 1]) for n in range(len(layers))]
+    most = AROUND * max(field.size for field in fields)
+    sizes = whole.rows, whole.columns
+    cuts = [max(0, (size - most) // 2) for size in sizes]
+    kept = [slice(cut, size - cut) for cut, size in zip(cuts, sizes, strict=True)]
+    shown = show(np.asarray(photo)[tuple(kept)], most=FRAME)
     drawn = [
-        _field(shown, index, field, len(fields)) for index, field in enumerate(fields)
+        _field(shown, index, field, cuts, len(fields))
+        for index, field in enumerate(fields)
     ]
     frames: list[Frame] = []
     for index, field in enumerate(fields):
@@ -63,22 +72,29 @@ def receptive(photo: Any, layers: Sequence[Mapping[str, int]]) -> Scene:
     last = (len(frames) - 1,)
     height = shown.mark.height + 8
     words = "one square for each layer, a line from its number"
+    if any(cuts):
+        words = f"one square for each layer, amid {sizes[0]}×{sizes[1]} pixels"
     return Scene(title, words, (), height, (shown.mark,), tuple(frames), last)
 
 
+AROUND = 3  # times the largest square is what is shown of the photo
 FRAME = 268.0  # side of the photo: numbers stand to the right of it
 TAG = 17.0  # side of the square with a layer's number
 COLOURS = 6  # that layers take turns with
 
 
-def _field(shown: Shown, index: int, field: ReceptiveField, count: int) -> list[Mark]:
+def _field(
+    shown: Shown, index: int, field: ReceptiveField, cuts: Sequence[int], count: int
+) -> list[Mark]:
     """The unit whose field lies nearest to the photo's middle, cut at the edges.
 
     Its number stands beside the photo, with a line to the square's right side; the
     lines do not cross, as larger squares reach higher.
     """
-    sides = [_stretch(size, field) for size in (shown.rows, shown.columns)]
-    (top, bottom), (left, right) = sides
+    sizes = shown.rows, shown.columns
+    (top, bottom), (left, right) = (
+        _stretch(size, cut, field) for size, cut in zip(sizes, cuts, strict=True)
+    )
     photo = shown.mark
     x, y = photo.x + left * shown.scale, photo.y + top * shown.scale
     width, height = (right - left) * shown.scale, (bottom - top) * shown.scale
@@ -98,9 +114,12 @@ def _field(shown: Shown, index: int, field: ReceptiveField, count: int) -> list[
     ]
 
 
-def _stretch(size: int, field: ReceptiveField) -> tuple[int, int]:
-    """First pixel and one past the last along one axis, inside the photo."""
-    middle = (size - field.size) / 2
+def _stretch(size: int, cut: int, field: ReceptiveField) -> tuple[int, int]:
+    """First pixel and one past the last along one axis, inside what is shown.
+
+    As many pixels as ``cut`` of the photo lie before it, and as many behind.
+    """
+    middle = cut + (size - field.size) / 2
     unit = round((middle - field.start) / field.stride)
-    start = field.start + unit * field.stride
+    start = field.start + unit * field.stride - cut
     return max(0, start), min(size, start + field.size)

@@ -78,7 +78,7 @@ class Scene(Frames):
             text = (
                 self.svg(theme=chosen_theme, moving=moving)
                 if suffix == ".svg"
-                else self.html(theme=chosen_theme)
+                else _html.page(self, chosen_theme)
             )
             path.write_text(text, encoding="utf-8", newline="\n")
             return path

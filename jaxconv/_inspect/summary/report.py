@@ -13,9 +13,9 @@ from jaxconv._inspect.summary.contents import Contents, Fields, Layer
 from jaxconv._ops.arithmetic import ReceptiveField
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Summary(Contents):
-    """The result of `summarize`; print it, or use its fields.
+    """The result of `summarize`; look at it, or use its fields.
 
     ``layers`` has the convolutions, ``products`` the matrix products, and ``others``
     the numbers of all other parameters, by name.  ``inputs`` has the images with their
@@ -23,7 +23,8 @@ class Summary(Contents):
     operations that were not followed, each with its name stack.
     """
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """The table: a prompt shows it without a print."""
         return _table.table(self)
 
     def _repr_html_(self) -> str:
