@@ -1,4 +1,4 @@
-"""All lowerings, by name.  ``xla`` is always there and computes every case."""
+"""All lowerings, by name.  ``xla`` computes every case on every platform."""
 
 from __future__ import annotations
 

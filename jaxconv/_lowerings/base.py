@@ -1,8 +1,8 @@
-"""What a lowering is, and the few steps that most of them share.
+"""The record that defines a lowering, and the steps that most lowerings share.
 
-A lowering computes one or more roles in plain JAX.  It gets channels-last operands of
-one type (x (n, *space, c), kernel (*window, c, o), y (n, *space, o), channels
-group-major) and returns the result channels last, in that type or a wider one.
+A lowering computes one or more roles in plain JAX.  Its operands have channels last and
+one type: x (n, *space, c), kernel (*window, c, o), y (n, *space, o), with channels
+group-major.  Its result has channels last too, and that type or a wider one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
 
-DIRECT = "direct"  # asks for any lowering in which NaN and infinity do not spread
+DIRECT = "direct"  # any lowering in which NaN and infinity do not spread
 Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
 Reduce = Callable[[jax.Array, jax.Array, Spec, Compute], jax.Array]
 
 
 def reduced(spec: Spec, **changes: Any) -> Spec:
-    """The spec of an inner case: channels last, and only "direct" is asked for."""
+    """The spec of an inner case, with channels last.
+
+    Of the user's wish for a lowering only "direct" applies to an inner case.
+    """
     wish = spec.lowering if spec.lowering == DIRECT else None
     return replace(
         spec, layout="channels_last", lowering=wish, sharding=None, **changes
@@ -49,19 +52,17 @@ def _as_direct(case: Case) -> str | None:
 class Lowering:
     """A named way to compute some roles.
 
-    ``refuse`` gives the reason why a case cannot be computed this way, or None.
-    ``scratch`` bounds the bytes it needs beside operands and result.  A lowering
-    ``by_hand`` is written for teaching, and the plan never picks it.  A ``native`` one
-    takes and returns the layout of its spec instead of channels last.
-
-    ``spreads`` describes which results a NaN or an infinity in an operand reaches
-    beyond those of direct convolution of the zero-padded operands (zeros put into an
-    operand multiply it: 0 * inf is NaN); None if there are no such results.
-
-    A lowering with ``inner`` reduces its case to that other one.  Its roles take one
-    more argument, ``run``, which contracts operands of the inner spec by whatever the
-    plan chooses for them; ``scratch`` is given the bytes that this needs, and
-    ``spreads`` leaves out what it adds.
+    refuse: the reason why a case cannot be computed this way, or None.
+    scratch: an upper bound of the bytes that it needs beside operands and result.
+    by_hand: whether it is written for teaching; the plan never chooses such a lowering.
+    native: whether operands and result have the layout of the spec, not channels last.
+    spreads: describes the results that a NaN or an infinity in an operand reaches
+      beyond those of direct convolution of zero-padded operands; None if there are
+      none.  The cause is a zero that the lowering adds to an operand: 0 * inf is NaN.
+    inner: the case that this lowering reduces its own case to.  The roles then take one
+      more argument, ``run``, which contracts operands of the inner spec by the lowering
+      that the plan chooses for them.  ``scratch`` gets the bytes that this takes as
+      its second argument, and ``spreads`` does not include what the inner one spreads.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Lowering:
 
 
 def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> jax.Array:
-    """The product, summed over these axes of a and of b in the type to add up in."""
+    """The product, summed over these axes of a and of b in the accumulator type."""
     return lax.dot_general(
         a,
         b,
@@ -87,7 +88,7 @@ def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> ja
 
 
 def framed_bytes(case: Case, operand: Role) -> int:
-    """Bytes of an image as `frame` makes it."""
+    """Bytes of an image after `frame`."""
     extent = read_extent if operand == "input" else spread_extent
     extents = map(extent, case.geometry.axes)
     framed = math.prod(e.low + e.high + e.stop - e.start for e in extents)
@@ -95,20 +96,20 @@ def framed_bytes(case: Case, operand: Role) -> int:
 
 
 def summed_bytes(case: Case) -> int:
-    """Bytes of the result in the type to add up in."""
+    """Bytes of the result in the accumulator type."""
     itemsize = case.spec.dtype.itemsize
     wide = max(itemsize, accumulator(case.dtype).itemsize)
     return case.bytes(case.role) // itemsize * wide
 
 
 def widened_bytes(case: Case) -> int:
-    """Bytes of operands and result in the type to add up in, if that is a wider one."""
+    """Bytes of operands and result in the accumulator type, or 0 if it is no wider."""
     factor = accumulator(case.dtype).itemsize // case.dtype.itemsize
     return factor * case.operand_bytes if factor > 1 else 0
 
 
 def cut(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
-    """Of each spatial axis, ``lead`` and those after it, what is read at all."""
+    """Slices off what no window reads; the spatial axes begin at ``lead``."""
     index = (slice(e.start, e.stop) for e in extents)
     return v[(*(slice(None),) * lead, *index)]
 
@@ -116,14 +117,14 @@ def cut(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
 def pad(
     v: jax.Array, low: Sequence[int], high: Sequence[int], lead: int = 1
 ) -> jax.Array:
-    """Zeros around the axes from ``lead`` on, never a negative number of them."""
+    """Pads the axes from ``lead`` on with zeros; no width may be negative."""
     config = [(0, 0, 0)] * v.ndim
     config[lead : lead + len(low)] = [(*p, 0) for p in zip(low, high, strict=True)]
     return lax.pad(v, jnp.zeros((), v.dtype), config)
 
 
 def frame(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
-    """The axes from ``lead`` on as all windows read them: cut, and zeros around."""
+    """`cut` and `pad`: the axes from ``lead`` on as the windows read them."""
     if any(e.empty for e in extents):
         size = [e.low + e.high + e.stop - e.start for e in extents]
         return jnp.zeros(
@@ -134,9 +135,9 @@ def frame(v: jax.Array, extents: Sequence[Extent], lead: int = 1) -> jax.Array:
 
 
 def spread(v: jax.Array, stride: Ints) -> jax.Array:
-    """stride-1 zeros between the elements of the spatial axes (axes 1 to n).
+    """Inserts stride-1 zeros between the elements of the spatial axes (axes 1 to n).
 
-    Built by reshaping: XLA would fold an interior ``lax.pad`` into a convolution.
+    It uses reshape, because XLA would merge an interior ``lax.pad`` into a convolution.
     """
     for axis, s in enumerate(stride, start=1):
         if s > 1:
@@ -150,12 +151,12 @@ def spread(v: jax.Array, stride: Ints) -> jax.Array:
 
 
 def flip(w: jax.Array) -> jax.Array:
-    """The kernel turned by 180 degrees: every spatial axis reversed."""
+    """The flipped kernel: every spatial axis is reversed."""
     return lax.rev(w, tuple(range(w.ndim - 2)))
 
 
 def swap_channels(w: jax.Array, groups: int) -> jax.Array:
-    """A kernel (*window, c, (g, o)) as (*window, o, (g, c))."""
+    """From a kernel (*window, c, (g, o)) to (*window, o, (g, c))."""
     *window, c, o = w.shape
     w = w.reshape(*window, c, groups, o // groups)
     return jnp.swapaxes(w, -1, -3).reshape(*window, o // groups, c * groups)

@@ -1,4 +1,4 @@
-"""Steps that the roles of ``shift`` share, in either layout."""
+"""Steps of lowerings that add up shifted images, tap by tap, in either layout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Spec
 
-LARGE = 1 << 24  # bytes of an image beyond which fresh memory costs more than a core
+LARGE = 1 << 24  # bytes of an image above which allocating a copy costs too much
 
 
 def window(
     x: jax.Array, start: Ints, size: Ints, stride: Ints, lead: int = 1
 ) -> jax.Array:
-    """The elements start, start + stride, ... of the spatial axes."""
+    """``size`` elements start, start + stride, ... of each spatial axis."""
     stop = tuple(
         b + (n - 1) * s + 1 for b, n, s in zip(start, size, stride, strict=True)
     )
@@ -23,14 +23,14 @@ def window(
 
 
 def repeat(x: jax.Array, multiplier: int, spec: Spec) -> jax.Array:
-    """Every channel as often as it has kernels."""
+    """Repeats every channel once for each of its kernels (the channel multiplier)."""
     if multiplier == 1:
         return x
     return jnp.repeat(x, multiplier, axis=spec.axis("input", "c"))
 
 
 def tap_weights(w: jax.Array, spec: Spec) -> jax.Array:
-    """A depthwise kernel as (*window, ...), where one tap's weights fit an image."""
+    """A depthwise kernel as (*window, ...); a tap's weights broadcast to images."""
     n = spec.ndim
     wide = w.astype(accumulator(w.dtype))
     if spec.layout == "channels_last":  # (*window, 1, channels)

@@ -1,4 +1,4 @@
-"""The input role in phases: sums of shifted images, one residue of the stride each."""
+"""The input role by phases: each residue of the stride is a sum of shifted images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ from jaxconv._lowerings.images import window
 
 
 class Phases:
-    """One axis of the result in phases: element m*s + r, for each residue r.
+    """One axis of the result in phases: elements m*s + r for each residue r.
 
-    Counted from the first padding element (u = p*s + t*d), the taps that reach residue
-    r are those with t*d = r modulo s, and they read y[m - t*d // s].
+    Result u, counted from the first padding element, is the sum over the taps t and
+    positions p with u = p*s + t*d.  For u = m*s + r this is p*s = m*s + r - t*d, so the
+    taps of phase r are those with t*d = r modulo s, and tap t reads y[m - t*d // s].
+
+    size: the number m of elements of each phase, from ``lo // s`` on.
+    crop: the elements in front of the input's first among them.
+    low, high: the padding of y that all taps together read.
+    taps: for each residue the taps with the first element of padded y that they read.
     """
 
     def __init__(self, axis: Axis):
@@ -41,9 +47,9 @@ def by_phases(
     lead: int,
     weigh: Callable[[jax.Array, Ints], jax.Array],
 ) -> jax.Array:
-    """The spatial axes of y, from ``lead`` on, spread to those of x.
+    """The input role by phases; the spatial axes of y begin at ``lead``.
 
-    ``weigh`` multiplies a part of y with the weights of one tap.
+    ``weigh(part, tap)`` multiplies a part of y by the weights of one tap.
     """
     plans = [Phases(axis) for axis in axes]
     y = pad(y, [p.low for p in plans], [p.high for p in plans], lead)
@@ -59,12 +65,12 @@ def by_phases(
         return functools.reduce(operator.add, terms) if terms else nothing()
 
     def nothing() -> jax.Array:
-        """Of a residue that no tap reaches."""
+        """The phase of a residue that no tap reaches."""
         some = jax.eval_shape(lambda: term(((0, 0),) * len(plans)))
         return jnp.zeros(some.shape, some.dtype)
 
     def stack(residue: Ints) -> jax.Array:
-        """Phases of the remaining axes, interleaved; one axis at each level."""
+        """The phases of the remaining axes, interleaved; recurses axis by axis."""
         axis = len(residue)
         if axis == len(plans):
             return phase(residue)

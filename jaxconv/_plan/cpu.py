@@ -144,7 +144,7 @@ CPU: tuple[Rule, ...] = (
     _rule(
         "onednn",
         cases.onednn_input,
-        "An input's gradient is a convolution with the turned kernel: on a Xeon with "
+        "An input's gradient is a convolution with the flipped kernel: on a Xeon with "
         "AMX 21 ms become 14 for 3x3, 64 channels at 56x56, 118 become 20 for 7 groups "
         "of 24, stride 2, and 99 become 37 for lines of 512 to 256 channels, stride 8; "
         "but not for 3 channels, where 69 would become 120",

@@ -1,18 +1,21 @@
-"""``cudnn``: convolutions in the forms that XLA turns into cuDNN's own calls.
+"""``cudnn``: convolutions in the forms that XLA recognises and compiles to cuDNN calls.
 
-On a GPU, XLA looks for the shapes of a forward convolution and of its two gradients,
-and hands each to the library as such.  What it does not recognise becomes a forward
-convolution over explicit zeros: the wrong call, and many times the work.  Hence:
+On a GPU, XLA's pattern matcher recognises a forward convolution and its gradients with
+respect to input and kernel, and replaces each by the cuDNN call for it.  Other forms
+become a forward convolution over explicit zeros, which is many times the work.  So:
 
-* The input role is a dilated convolution with a kernel that is turned last, after all
-  transposes; otherwise the turn is not seen.  cuDNN has no such call for groups with a
-  stride, or for a stride with a dilation, and XLA exchanges operand and kernel where
-  the kernel has more elements than the image: then it is one convolution of phases.
-* The kernel role of a dilated convolution has none either: the residues modulo the
-  dilation join the batch, which leaves an ordinary one.
-* Of uneven padding XLA makes an explicit copy, and with a dilation it fills the kernel
-  with zeros as well: so padding is made even where the last window leaves room for it,
-  and else, if dilated, put on first.
+* The input role is a convolution with a dilated input (lhs_dilation) and a kernel that
+  is flipped after all transposes; otherwise XLA does not see the flip.  cuDNN has no
+  such call for groups with a stride, nor for a stride with a dilation.  XLA also
+  exchanges operand and kernel if the kernel has more elements than the image.  In these
+  cases the polyphase form is used, which is one forward convolution.
+* cuDNN has no call for the kernel role of a dilated convolution.  Position p of x and y
+  is written as d*q + r.  A tap's offset t*d is a multiple of d, so it connects only
+  positions of the same residue r: the residues are moved into the batch, and what is
+  left is the kernel role of a convolution without dilation.
+* XLA copies operands to apply asymmetric padding, and with a dilation also fills the
+  kernel with zeros.  So padding is made symmetric if the stride leaves unused elements
+  behind the last window; otherwise, with a dilation, the padding is a separate step.
 """
 
 from __future__ import annotations
@@ -59,10 +62,11 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def even_extent(axis: Axis) -> Extent:
-    """`read_extent`, with the freedom of less than a stride at the end put to use.
+    """`read_extent` with symmetric padding, where possible, and fewer inputs cut off.
 
-    As many inputs past the last window, or zeros, give the same windows: so nothing
-    is cut off that need not be, and the high padding becomes the low one.
+    Up to stride - 1 inputs or zeros behind the last window change no window.  They are
+    used to keep inputs that need not be sliced off, and to raise the high padding to
+    the low one.
     """
     e, spare = read_extent(axis), axis.s - 1
     stop = axis.i if axis.i - e.stop <= spare else e.stop
@@ -78,14 +82,14 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
         return jnp.zeros((y.shape[0], *g.input, w.shape[-2] * spec.groups), y.dtype)
     if by_phases(spec):
         return polyphase.input(y, w, spec, output)
-    y, turned = cut(y, extents), flip(swap_channels(w, spec.groups))
+    y, flipped = cut(y, extents), flip(swap_channels(w, spec.groups))
     if max(g.stride) == 1:
-        return _forward(y, turned, extents, spec, groups=spec.groups)
-    return convolve(y, turned, extents, spec, lhs_dilation=g.stride)
+        return _forward(y, flipped, extents, spec, groups=spec.groups)
+    return convolve(y, flipped, extents, spec, lhs_dilation=g.stride)
 
 
 def by_phases(spec: Spec) -> bool:
-    """Whether the input role has a stride, and no call of cuDNN's for it."""
+    """Whether the input role has a stride, and cuDNN has no call for it."""
     g = spec.geometry
     if max(g.stride) == 1:
         return False
@@ -111,7 +115,10 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _points(x: jax.Array, g: Geometry) -> tuple[jax.Array, Geometry]:
-    """x and its geometry where axes of one tap hold only the elements that are read."""
+    """Slices axes with one tap to the elements that are read; their stride becomes 1.
+
+    Returns x and its geometry after that.
+    """
     lead: tuple[slice, ...] = (slice(None),)
     axes: list[Axis] = []
     for axis in g.axes:
@@ -123,9 +130,11 @@ def _points(x: jax.Array, g: Geometry) -> tuple[jax.Array, Geometry]:
 
 
 def by_residues(spec: Spec) -> bool:
-    """Whether there is a dilation, without a stride there, and not too many zeros.
+    """Whether to move the residues of a dilation into the batch.
 
-    XLA takes what has fewer positions left than taps for a forward convolution.
+    The dilated axes must have stride 1, and rounding their sizes up to multiples of the
+    dilation may at most double y.  With no more positions than taps left, XLA would
+    take the result for a forward convolution.
     """
     g = spec.geometry
     by = _steps(g)
@@ -135,12 +144,12 @@ def by_residues(spec: Spec) -> bool:
 
 
 def _steps(g: Geometry) -> Ints:
-    """The dilation, where there is more than one tap to be apart."""
+    """The dilation of each axis; 1 if the axis has one tap, to which it is nothing."""
     return tuple(axis.d if axis.k > 1 else 1 for axis in g.axes)
 
 
 def filled(spec: Spec) -> float:
-    """How many times larger y is with zeros to whole rows of the dilation."""
+    """The factor by which y grows if its sizes become multiples of the dilation."""
     g = spec.geometry
     return math.prod(
         -(-o // d) * d / o for o, d in zip(g.output, _steps(g), strict=True)
@@ -150,7 +159,7 @@ def filled(spec: Spec) -> float:
 def _residues(
     x: jax.Array, y: jax.Array, g: Geometry
 ) -> tuple[jax.Array, jax.Array, Geometry]:
-    """Positions d*q + r of framed x and of y, for each r, as further images."""
+    """Moves the residues r of positions d*q + r of framed x and of y into the batch."""
     by, one = _steps(g), (1,) * g.ndim
     rows = tuple(-(-o // d) for o, d in zip(g.output, by, strict=True))
     whole = (
@@ -159,11 +168,11 @@ def _residues(
     )
     reach = tuple(axis.reach for axis in whole)
     apart = Geometry(reach, g.kernel, rows, g.stride, one, (0,) * g.ndim)
-    return _apart(x, reach, by), _apart(y, rows, by), apart
+    return _to_batch(x, reach, by), _to_batch(y, rows, by), apart
 
 
-def _apart(v: jax.Array, size: Sequence[int], by: Sequence[int]) -> jax.Array:
-    """(n, *(size*by), c), with zeros if it is shorter, as (*by, n), *size, c."""
+def _to_batch(v: jax.Array, size: Sequence[int], by: Sequence[int]) -> jax.Array:
+    """From (n, *(size*by), c), zero-padded to that size, to ((*by, n), *size, c)."""
     n = len(size)
     space = v.shape[1 : n + 1]
     more = [q * d - i for q, d, i in zip(size, by, space, strict=True)]
@@ -183,11 +192,11 @@ def _forward(
     window_strides: Sequence[int] | None = None,
     groups: int,
 ) -> jax.Array:
-    """A convolution forwards; uneven padding with a dilation is put on before it."""
+    """A forward convolution; pads first if padding is asymmetric and taps dilated."""
     g = spec.geometry
     if max(g.dilation) > 1 and any(e.low != e.high for e in extents):
         x = pad(x, [e.low for e in extents], [e.high for e in extents])
-        # Without it XLA would take the zeros back into the convolution's padding.
+        # The barrier keeps XLA from merging the zeros into the convolution's padding.
         x = lax.optimization_barrier(x)
         extents = [Extent(0, size, 0, 0) for size in x.shape[1:-1]]
     return convolve(
@@ -209,7 +218,7 @@ def spreads(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """What is padded, turned or put in order first, and wider copies of all."""
+    """Padded, flipped and transposed operands, and copies of all in a wider type."""
     if case.role == "output":
         return framed_bytes(case, "input") + widened_bytes(case)
     if case.role == "input":
@@ -217,10 +226,11 @@ def scratch(case: Case) -> int:
             return polyphase.scratch(case)
         turned = case.bytes("kernel")
         return 2 * turned + framed_bytes(case, "output") + widened_bytes(case)
-    pairs = case.groups if case.depthwise else 1  # XLA on a CPU: of all channels
+    # XLA computes a depthwise kernel's gradient for all pairs of channels on a CPU.
+    pairs = case.groups if case.depthwise else 1
     copies = framed_bytes(case, "input") + case.bytes("output")
     if by_residues(case.spec):
-        # Those with zeros to whole rows, by residue, and once more in order.
+        # Both are zero-padded to multiples of the dilation, and then transposed.
         copies += 2 * math.ceil(filled(case.spec) * copies)
     return copies + pairs * case.bytes("kernel") + widened_bytes(case)
 

@@ -1,9 +1,9 @@
-"""``lines``: one product of all channels per tap, in the layout that the lines have.
+"""``lines``: one product per tap, for long axes with few channels on a TPU.
 
-A TPU keeps whichever is longer along its registers, the channels or the last axis.
-XLA's convolutions want the channels there, and turn long lines of few channels around
-before and after.  Products of their shifted slices take them as they lie.  All groups
-make one block (`_blocks`).
+A TPU stores either the channels or the last spatial axis along its registers, whichever
+is longer.  XLA's convolutions need the channels there, so XLA transposes long axes with
+few channels before and after them.  Products of shifted slices need no transposes.  All
+groups are merged into one block (`blocks`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jaxconv._lowerings.base import (
 )
 from jaxconv._lowerings.images import window
 
-TAPS = 256  # beyond which it takes too long to compile
+TAPS = 256  # the most taps; with more it takes too long to compile
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -39,14 +39,14 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """With stride 1: the output role of the turned kernel."""
+    """The output role of the flipped kernel, for stride 1."""
     w = swap_channels(flip(w.transpose(spec.to_last("kernel"))), spec.groups)
     y = frame(y, [spread_extent(axis) for axis in spec.geometry.axes], spec.lead)
     return _sum_of_products(y, w, spec)
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Of the dense gradient, what lies within the groups."""
+    """The blocks on the diagonal of the dense gradient."""
     g = spec.geometry
     x = frame(x, [read_extent(axis) for axis in g.axes], spec.lead)
     positions = (0, *range(spec.lead, spec.lead + spec.ndim))  # batch and space
@@ -57,7 +57,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _sum_of_products(v: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """As (n, *space, channels), and from there to the layout."""
+    """The sum over taps of products, from (n, *space, channels) to the layout."""
     w = _blocks.widen(w, spec.groups, spec.groups)
     w = w.reshape(-1, *w.shape[-2:])
     channel = (spec.axis(spec.operands[0], "c" if spec.role == "output" else "o"),)
@@ -70,7 +70,7 @@ def _sum_of_products(v: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _parts(v: jax.Array, spec: Spec) -> list[jax.Array]:
-    """What each tap reads."""
+    """The slice that each tap reads at all positions."""
     g = spec.geometry
     size = g.input if spec.role == "input" else g.output
     starts = (
@@ -89,7 +89,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The framed line, a slice and a product for every tap at once, wide kernels."""
+    """The padded image, a slice and a product of every tap, and block kernels."""
     image: Role = "output" if case.role == "input" else "input"
     parts = framed_bytes(case, image) * (1 + case.geometry.taps)
     kernels = 3 * case.groups * case.bytes("kernel")
@@ -104,7 +104,7 @@ def spreads(case: Case) -> str | None:
 
 LOWERING = Lowering(
     "lines",
-    "one product of all channels per tap, in the layout that the lines have",
+    "one product of all channels per tap, without transposing long axes",
     {"output": output, "input": input, "kernel": kernel},
     refuse,
     scratch,

@@ -1,10 +1,10 @@
-"""``mxu``: convolutions for the 128 channels of a TPU's matrix unit.
+"""``mxu``: convolutions for a TPU's matrix unit, which multiplies 128 channels.
 
-XLA has fast kernels there for dense and for depthwise convolutions, dilated ones and
-both gradients included, and they get them as lax would: in the caller's layout, of
-which it makes its own.  Groups of few channels become one more spatial axis in XLA, of
-which most is zeros.  Neighbouring groups merged into blocks, with zeros in the
-kernel between them, waste less.
+XLA has fast kernels for dense and depthwise convolutions, dilated ones and both
+gradients included.  These are passed on in the caller's layout, as lax does, because
+XLA chooses its own.  XLA computes groups of few channels with one more spatial axis
+that is mostly zeros.  Neighbouring groups merged into blocks, with a block-diagonal
+kernel, waste less (`blocks`).
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def _spread(
     y: jax.Array, extents: Sequence[Extent], spec: Spec
 ) -> tuple[jax.Array, list[int]]:
-    """y with the zeros that XLA must not insert itself, and those left to it.
+    """Dilates y on axes on which XLA must not, and returns the strides left to XLA.
 
-    On a CPU, where this runs by name, XLA would stop the process over some strides.
+    On a CPU, where this lowering runs by name only, XLA would end the process for some
+    strides (`xla.swapped_wrongly`).
     """
     g = spec.geometry
     by_hand = [xla.swapped_wrongly(*pair) for pair in zip(g.axes, extents, strict=True)]
@@ -107,7 +108,7 @@ def _spread(
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Of the blocks' dense gradients, what lies within the groups."""
+    """The diagonal parts of the blocks' dense gradients."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
@@ -125,14 +126,14 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 def spreads(case: Case) -> str | None:
     merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
     if case.role == "kernel" and merged == case.groups:
-        return None  # one dense gradient, of which the groups' own part is taken
+        return None  # the diagonal of a dense gradient is selected, not multiplied
     if case.role == "kernel" or merged == 1:
         return xla.spreads(case)
     return f"from an image into the {merged} groups of its block, as NaN"
 
 
 def scratch(case: Case) -> int:
-    """What is cut off, spread or put in order first, and the wide kernel twice."""
+    """Sliced, dilated and transposed operands, and the block kernel twice."""
     merged = _blocks.merge(case.spec, case.sizes.c, case.sizes.o)
     image = framed_bytes(case, "output" if case.role == "input" else "input")
     other = case.bytes("output") if case.role == "kernel" else 0

@@ -1,4 +1,4 @@
-"""One convolution as XLA has it, for the lowerings that accelerators run."""
+"""``lax.conv_general_dilated`` in any layout, for the lowerings of accelerators."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def convolve(
     window_strides: Sequence[int] | None = None,
     **options: Any,
 ) -> jax.Array:
-    """``lax.conv_general_dilated`` over the extents' zeros.
+    """``lax.conv_general_dilated`` with the zeros of the extents as padding.
 
     ``axes`` are those of both operands and of the result, as in lax's
     ``ConvDimensionNumbers``; by default the output role's with channels last.
 
-    16-bit floats stay as they are.  GPUs and TPUs add them up in float32 anyway, but
-    asked for a result in float32, XLA has a GPU convert the operands, which costs the
-    fast units, and a TPU write twice the bytes.
+    The result of 16-bit floats has 16 bits.  GPUs and TPUs sum in float32 anyway.  With
+    a float32 result, XLA would convert the operands on a GPU, so that its matrix units
+    for 16 bits are not used, and write twice the bytes on a TPU.
     """
     n = spec.ndim
     image = (0, n + 1, *range(1, n + 1))
@@ -49,14 +49,14 @@ def convolve(
 
 
 def image_axes(spec: Spec, operand: Role) -> Ints:
-    """Batch, channels, space of an image in the spec's layout."""
+    """The axes of an image in the spec's layout: batch, channels, space."""
     lead = spec.lead
     n, channel = (spec.axis(operand, letter) for letter in LETTERS[operand])
     return (n, channel, *range(lead, lead + spec.ndim))
 
 
 def kernel_axes(spec: Spec) -> Ints:
-    """Channels out, channels in, window."""
+    """The axes of a kernel in the spec's layout: outputs, inputs, window."""
     lead = spec.axis("kernel", "c") + 1 if spec.layout == "channels_first" else 0
     o, c = (spec.axis("kernel", letter) for letter in LETTERS["kernel"])
     return (o, c, *range(lead, lead + spec.ndim))
@@ -70,9 +70,11 @@ def kernel_gradient(
     stride: Sequence[int],
     dilation: Sequence[int],
 ) -> jax.Array:
-    """Batch and channels trade places: x's channels are the batch, y is the window.
+    """w[t, c, o] = sum over n, p of x[n, p*s + t*d - lo, c] y[n, p, o].
 
-    All three in the spec's layout.
+    This is a convolution whose batch is c and whose channels are n: x is its image, y
+    its kernel, with the stride as dilation and the dilation as stride.  Operands and
+    result have the spec's layout.
     """
     n, c, *space = image_axes(spec, "input")
     o, i, *window = kernel_axes(spec)

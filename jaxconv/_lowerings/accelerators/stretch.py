@@ -1,8 +1,9 @@
-"""``stretch``: a strided kernel gradient with x as the window, not y.
+"""``stretch``: a strided kernel gradient as a convolution of y by x.
 
-The sum over p of x[p*s + t*d - lo] y[p] can be read the other way, as y slid over x
-(see ``exchange``).  Then it is y that the stride stretches, the image of the
-convolution, and its window is x, which has no holes.
+The sum over p of x[p*s + t*d - lo] y[p] is a convolution in two ways.  Usually x is the
+image and y the kernel, which the stride dilates.  Here y is the image, with s-1 zeros
+between its elements (lhs_dilation), and x the kernel, which is dense (see
+``exchange``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from jaxconv._lowerings.base import Lowering, cut, framed_bytes, widened_bytes
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """The far tap reads the stretched y from lo - d(k-1) on, as the input role does."""
+    """The last tap comes first, and reads dilated y from lo - d(k-1) on.
+
+    The result is flipped at the end.
+    """
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
@@ -40,7 +44,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _swapped_wrongly(axis: Axis) -> bool:
-    """As `xla.swapped_wrongly`, for a window of x's size and steps of the dilation."""
+    """`xla.swapped_wrongly` for a kernel of x's size and a stride of the dilation."""
     extent = spread_extent(axis)
     size = (axis.i, axis.d, extent.low, extent.high)
     return axis.s > 1 and size == (axis.s, axis.s - 1, 0, 0)
@@ -55,19 +59,19 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The stretched y, and the operands and the result in order."""
+    """The dilated y, and transposed operands and result."""
     kept = case.bytes("input") + case.bytes("output") + case.bytes("kernel")
     return kept + framed_bytes(case, "output") + widened_bytes(case)
 
 
 def spreads(case: Case) -> str | None:
-    """Zeros around y and between its elements meet all of x."""
+    """Zeros around y and between its elements are multiplied by all of x."""
     return "from x to taps that do not read it, as NaN"
 
 
 LOWERING = Lowering(
     "stretch",
-    "the kernel's gradient with the stretched y slid over x",
+    "the kernel's gradient as a convolution of the dilated y by x",
     {"kernel": kernel},
     refuse,
     scratch,

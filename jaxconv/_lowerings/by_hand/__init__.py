@@ -1,1 +1,1 @@
-"""Lowerings written to be read, never planned."""
+"""Lowerings written for teaching, which the plan never chooses."""

@@ -1,7 +1,7 @@
-"""``matrix``: the convolution's matrix C, of shifted, zero-filled kernels.
+"""``matrix``: the convolution's matrix C, whose rows are shifted kernels.
 
-conv is C times the flattened input, the transposed convolution Cᵀ times the flattened
-output.  One matrix per group, (o * positions) x (c * input sizes).
+A convolution is C times the flattened input, and a transposed convolution is Cᵀ times
+the flattened output.  There is one matrix per group, (o * positions) x (c * inputs).
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from jaxconv._core.geometry import Axis, Geometry
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering
 
-LIMIT = 2**31  # bytes of one dense C that this lowering will build
+LIMIT = 2**31  # the most bytes of a dense C
 
 
 class Entries(NamedTuple):
-    """C's non-zeros, but for channels: row an output, column the input it reads."""
+    """The nonzero entries of C for one pair of channels.
+
+    A row is an output position, a column an input, and a tap the weight of the entry.
+    """
 
     row: np.ndarray
     tap: np.ndarray
@@ -30,7 +33,7 @@ class Entries(NamedTuple):
 
 
 def axis_reads(axis: Axis) -> np.ndarray:
-    """(o, k): which input each tap of each position reads, -1 for padding."""
+    """The input that each tap of each position reads, (o, k); -1 for padding."""
     read = (
         np.add.outer(np.arange(axis.o) * axis.s, np.arange(axis.k) * axis.d) - axis.lo
     )
@@ -38,7 +41,7 @@ def axis_reads(axis: Axis) -> np.ndarray:
 
 
 def entries(reads: Sequence[np.ndarray], sizes: Sequence[int]) -> Entries:
-    """The non-zeros of C from those of every axis, positions and inputs row-major."""
+    """The nonzero entries of C from those of each axis, with row-major indices."""
     row = tap = column = np.zeros(1, np.int64)
     for read, size in zip(reads, sizes, strict=True):
         p, t = np.nonzero(read >= 0)
@@ -50,7 +53,7 @@ def entries(reads: Sequence[np.ndarray], sizes: Sequence[int]) -> Entries:
 
 
 def _matrix(w: jax.Array, spec: Spec) -> jax.Array:
-    """(g, positions, o, inputs, c) from the kernel (*window, c, (g, o))."""
+    """C as (g, positions, o, inputs, c), from the kernel (*window, c, (g, o))."""
     g = spec.geometry
     *_, c, channels = w.shape
     o = channels // spec.groups
@@ -88,7 +91,7 @@ def dense_bytes(geometry: Geometry, groups: int, c: int, o: int, itemsize: int) 
 
 
 def _scratch(case: Case) -> int:
-    """The matrix, its transposed copy, and the weights before they are placed."""
+    """The matrix, its transposed copy, and the weights of its entries."""
     _, c, o = case.sizes
     dense = dense_bytes(case.geometry, case.groups, c, o, case.dtype.itemsize)
     return 3 * dense

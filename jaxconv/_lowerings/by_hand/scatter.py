@@ -1,7 +1,8 @@
-"""``scatter``: one-to-many.  Each input times the whole kernel, added up.
+"""``scatter``: a transposed convolution adds up scaled copies of the kernel.
 
-A temporary result that all windows fit in, (o-1)s + d(k-1) + 1 long; every element of y
-adds its copy of the kernel at its place; then the padding is cut off.
+Each element of y is multiplied by the whole kernel, and the copy is added to a
+temporary result at the element's window.  The temporary result has the length of all
+windows together, (o-1)s + d(k-1) + 1; its padding is cropped at the end.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _places(axis: Axis) -> np.ndarray:
-    """Where tap t of the copy for element p lands: p*s + t*d, flat (p, t)."""
+    """The index p*s + t*d to which tap t of element p is added, flattened (p, t)."""
     return np.add.outer(np.arange(axis.o) * axis.s, np.arange(axis.k) * axis.d).ravel()
 
 
 def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """Every element of y times the kernel: (n, p1, t1, p2, t2, ..., (g, c))."""
+    """Each element of y times the kernel, as (n, p1, t1, p2, t2, ..., (g, c))."""
     n, *positions, channels = y.shape
     *taps, c, _ = w.shape
     o = channels // spec.groups

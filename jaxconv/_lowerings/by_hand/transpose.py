@@ -1,7 +1,7 @@
 """``transpose``: ``jax.linear_transpose`` of the hand-written convolution.
 
-This is the definition of transposed convolution: conv is linear in x, and in the
-kernel, and has a transpose with respect to each.
+This is the definition of transposed convolution: conv is linear in x and linear in the
+kernel, and has a linear transpose with respect to each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxconv._lowerings.by_hand import window
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """Undoes x -> conv(x, w)."""
+    """The transpose of x -> conv(x, w)."""
     y, w = widen(y), widen(w)
     x = image_struct(y, w.shape[-2] * spec.groups, spec)
     (result,) = jax.linear_transpose(lambda x: window.output(x, w, spec), x)(y)
@@ -24,7 +24,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Undoes w -> conv(x, w)."""
+    """The transpose of w -> conv(x, w)."""
     x, y = widen(x), widen(y)
     w = kernel_struct(x, y, spec)
     (result,) = jax.linear_transpose(lambda w: window.output(x, w, spec), w)(y)
@@ -32,7 +32,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def widen(v: jax.Array) -> jax.Array:
-    """In the type to add up in, so that the transpose adds up in it too."""
+    """Converts to the accumulator type, in which the transpose then also sums."""
     return v.astype(accumulator(v.dtype))
 
 

@@ -1,7 +1,7 @@
-"""``vjp``: the gradient of the hand-written convolution, as ``jax.vjp`` gives it.
+"""``vjp``: the gradient of the hand-written convolution by ``jax.vjp``.
 
 The gradient of <y, conv(x, w)> with respect to x does not depend on x, and that with
-respect to w not on w, so they are taken at zero.
+respect to w does not depend on w, so both are computed at zero.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``window``: the definition by hand, one multiply-and-add per window position.
+"""``window``: the definition, one multiply-and-add per window position.
 
-``vmap`` over the positions of every spatial axis.  It shares nothing with XLA's
-convolutions, and its derivatives are what ``transpose`` and ``vjp`` are made of.
+It is a ``vmap`` over the positions of every spatial axis, and uses no convolution of
+XLA's.  ``transpose`` and ``vjp`` differentiate it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def multiply_and_add(window: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """One window of every image (n, *window, (g, c)) with the kernel: (n, (g, o))."""
+    """One window per image, (n, *window, (g, c)), times the kernel: (n, (g, o))."""
     n, channels, groups = window.shape[0], window.shape[-1], spec.groups
     c, o = channels // groups, w.shape[-1] // groups
     window = window.reshape(n, -1, groups, c)
@@ -53,7 +53,7 @@ def multiply_and_add(window: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def patch_bytes(case: Case) -> int:
-    """Bytes of all windows side by side."""
+    """Bytes of all windows (im2col)."""
     n, c, _ = case.sizes
     g = case.geometry
     return n * c * case.groups * g.taps * g.positions * case.dtype.itemsize

@@ -1,7 +1,8 @@
 """``zero_insertion``: a transposed convolution as an ordinary one, in four steps.
 
-Put s-1 zeros between the elements; pad d(k-1) - p around (output_padding more at the
-end, and less than none crops); turn the kernel by 180 degrees; convolve with stride 1.
+Insert s-1 zeros between the elements; pad by d(k-1) - p on both sides (and by
+output_padding more at the end; a negative number crops); flip the kernel; convolve with
+stride 1.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from jaxconv._lowerings.base import Lowering, cut, flip, pad, spread, swap_chann
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
-    turned = swap_channels(flip(w), spec.groups)
+    flipped = swap_channels(flip(w), spec.groups)
     if any(e.empty for e in extents):
-        return jnp.zeros((y.shape[0], *g.input, turned.shape[-1]), y.dtype)
+        return jnp.zeros((y.shape[0], *g.input, flipped.shape[-1]), y.dtype)
     between = spread(cut(y, extents), g.stride)
     bordered = pad(between, [e.low for e in extents], [e.high for e in extents])
     n = g.ndim
     axes = (0, n + 1, *range(1, n + 1))
     return lax.conv_general_dilated(
         bordered,
-        turned,
+        flipped,
         (1,) * n,
         "VALID",
         rhs_dilation=g.dilation,
@@ -40,7 +41,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _scratch(case: Case) -> int:
-    """The stretched, bordered input, twice (before and after the border)."""
+    """The input with zeros inserted, before and after it is padded."""
     size = case.sizes.n * case.groups * case.sizes.o * case.dtype.itemsize
     for axis in case.geometry.axes:
         size *= axis.i + axis.span - 1 + axis.s
@@ -50,12 +51,12 @@ def _scratch(case: Case) -> int:
 def _spreads(case: Case) -> str | None:
     if max(case.geometry.stride) == 1:
         return None
-    return "from a weight to results that other taps make, as NaN"
+    return "from a weight to results that do not use it, as NaN"
 
 
 LOWERING = Lowering(
     "zero_insertion",
-    "zeros between, border, turned kernel, ordinary convolution of stride 1",
+    "zeros inserted, padding, flipped kernel, ordinary convolution of stride 1",
     {"input": input},
     scratch=_scratch,
     by_hand=True,

@@ -1,10 +1,10 @@
-"""``einsum``: one product per tap with all axes apart, which XLA partitions over any.
+"""``einsum``: one product per tap with separate axes, which XLA can partition over any.
 
 XLA's partitioner gathers the whole image for a grouped convolution, whichever axis is
-sharded.  It does not for what stands here: images shifted along one axis after the
-other without a change of size, whose only traffic is the rows that cross a border; a
-product whose batch, positions, groups and channels are axes of their own; and residues
-of a stride that are interleaved within a shard.
+sharded.  This form needs no gather, for three reasons.  Images are shifted along one
+axis at a time without a change of size, so shards exchange only the elements that cross
+a border.  Batch, positions, groups and channels are separate axes of the products.
+Residues of a stride are interleaved within a shard.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from jaxconv._lowerings.base import Lowering, framed_bytes, summed_bytes, widene
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """y = sum over t of shifted(x, t) w[t], group by group."""
-    w = _apart(w, spec)
+    w = _split_groups(w, spec)
     terms = (
         _einsum("n...gc,cgo->n...go", read, w[tap], spec)
-        for tap, read in _reads(_apart(x, spec), tuple(spec.geometry.axes))
+        for tap, read in _reads(_split_groups(x, spec), tuple(spec.geometry.axes))
     )
-    return _together(functools.reduce(operator.add, terms))
+    return _merge_groups(functools.reduce(operator.add, terms))
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[t] = sum over positions of shifted(x, t) y, group by group."""
-    g, y = spec.geometry, _apart(y, spec)
+    g, y = spec.geometry, _split_groups(y, spec)
     parts = [
         _einsum("n...gc,n...go->cgo", read, y, spec)
-        for _, read in _reads(_apart(x, spec), tuple(g.axes))
+        for _, read in _reads(_split_groups(x, spec), tuple(g.axes))
     ]
-    return _together(jnp.stack(parts).reshape(*g.kernel, *parts[0].shape))
+    return _merge_groups(jnp.stack(parts).reshape(*g.kernel, *parts[0].shape))
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """x[m*s + r] = sum of shifted(y, t) w[t] over the taps t of residue r."""
-    w, axes = _apart(w, spec), tuple(spec.geometry.axes)
+    w, axes = _split_groups(w, spec), tuple(spec.geometry.axes)
     dtype = accumulator(y.dtype)
 
     def residues(y: jax.Array, tap: Ints) -> jax.Array:
-        """The axes from ``len(tap)`` on, their residues interleaved."""
+        """The residues of the axes from ``len(tap)`` on, interleaved."""
         at = len(tap)
         if at == len(axes):
             return _einsum("n...go,cgo->n...gc", y, w[tap], spec)
@@ -66,13 +66,16 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
         merged = _interleaved(every, at + 1)
         return lax.slice_in_dim(merged, 0, axis.i, axis=at + 1)
 
-    return _together(residues(_apart(y, spec), ()).astype(dtype))
+    return _merge_groups(residues(_split_groups(y, spec), ()).astype(dtype))
 
 
 def _reads(
     x: jax.Array, axes: tuple[Axis, ...], tap: Ints = ()
 ) -> Iterator[tuple[Ints, jax.Array]]:
-    """What each tap reads at all positions; one axis is moved after the other."""
+    """Each tap, and the elements that it reads at all positions.
+
+    Axes are shifted one after another.
+    """
     at = len(tap)
     if at == len(axes):
         yield tap, x
@@ -86,7 +89,7 @@ def _reads(
 
 
 def shifted(x: jax.Array, by: int, size: int, axis: int) -> jax.Array:
-    """Elements ``by``, ``by`` + 1, ... of an axis, zeros where there are none."""
+    """``size`` elements of an axis from ``by`` on, with zeros outside of it."""
     have = x.shape[axis]
     if by >= have or -by >= size:
         return jnp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
@@ -103,12 +106,12 @@ def _interleaved(residues: list[jax.Array], axis: int) -> jax.Array:
     return out.reshape(*shape[:axis], -1, *shape[axis + 2 :])
 
 
-def _apart(v: jax.Array, spec: Spec) -> jax.Array:
-    """The last axis as (groups, channels of a group)."""
+def _split_groups(v: jax.Array, spec: Spec) -> jax.Array:
+    """Splits the last axis into (groups, channels of a group)."""
     return v.reshape(*v.shape[:-1], spec.groups, -1)
 
 
-def _together(v: jax.Array) -> jax.Array:
+def _merge_groups(v: jax.Array) -> jax.Array:
     return v.reshape(*v.shape[:-2], -1)
 
 
@@ -120,7 +123,7 @@ def _einsum(equation: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
 
 
 def scratch(case: Case) -> int:
-    """What every tap reads, and its product, should XLA make all of them at once."""
+    """The elements and the product of every tap, in case XLA keeps all at once."""
     image: Role = "output" if case.role == "input" else "input"
     read = framed_bytes(case, image) + summed_bytes(case)
     return 2 * case.geometry.taps * read + widened_bytes(case)
@@ -128,7 +131,7 @@ def scratch(case: Case) -> int:
 
 LOWERING = Lowering(
     "einsum",
-    "one product per tap with all axes apart, for sharded operands",
+    "one product per tap with separate axes, for sharded operands",
     {"output": output, "input": input, "kernel": kernel},
     scratch=scratch,
 )

@@ -1,16 +1,23 @@
-"""``fft``: large kernels by fast Fourier transforms, as products on a ring.
+"""``fft``: large kernels by fast Fourier transforms (circular convolution).
 
-The form T pairs input u - lo with position p and tap t where u = p*s + t*d.  On a ring
-long enough that no other u is congruent to p*s + t*d, each role is a product of two
-transforms, channel by channel: Y = X conj(W), X = Y W, W = X conj(Y).  A long line is
-cut into blocks of eight kernels (overlap-save, and overlap-add for the input role).
+The form T multiplies input u - lo, position p and tap t where u = p*s + t*d.  With s-1
+zeros between positions and d-1 between taps, this is a correlation of stride 1.  On a
+ring, the integers modulo its size, it becomes circular.  If the ring is so long that no
+other u is congruent to p*s + t*d, circular and ordinary sums agree, and by the
+convolution theorem each role is a product of two transforms, channel by channel:
+
+    Y = X conj(W),   X = Y W,   W = X conj(Y).
+
+A long 1-D axis is cut into blocks of eight kernels: overlap-save for the roles that
+read x, and overlap-add for the input role.
 
 Rounding: against float64, in units of eps*sqrt(terms), float32 normal operands give a
 root mean square error of 1.4 to 2.5 and a largest one of 5 to 12, for 128 to 16384
-terms; direct sums 0.7 to 8 and 4 to 63.  Unlike a direct sum's the error of an element
-depends on everything in its block: what is zero otherwise is so to rounding only, a
-causal filter's output depends on later inputs in its last digits, and one NaN or
-infinity makes a whole block NaN, in every channel that is summed with it.
+terms; direct sums have 0.7 to 8 and 4 to 63.  Unlike in a direct sum, the error of an
+element depends on its whole block.  Results that are exactly zero otherwise are zero up
+to rounding only, and the last digits of a causal filter's output depend on later
+inputs.  One NaN or infinity makes a whole block NaN, in every channel that is summed
+with it.
 """
 
 from __future__ import annotations
@@ -43,13 +50,13 @@ from jaxconv._lowerings.general.rings import (
 
 ORDER = "ngoc"
 MOST_AXES = 3  # of one transform in XLA
-SHORTEST = 1024  # a line's block, which its overheads do not outweigh
+SHORTEST = 1024  # the shortest ring of a block, so that its overhead is small
 UNROLLED = 16  # channels up to which a sum of products beats a complex matrix product
 LETTERS: dict[Role, str] = {"input": "ngc", "kernel": "goc", "output": "ngo"}
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """Y = X conj(W), and of it every s-th element."""
+    """Y = X conj(W), and every s-th element of it."""
     g, sizes = spec.geometry, _sizes(x, w, spec)
     if _nothing_read(g):
         return _zeros(sizes, x.dtype, spec)
@@ -58,11 +65,11 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     w = _reflected(_spread(_arranged(w, "kernel", spec), g.dilation), rings)
     y = _back(_multiply(x, w, spec), rings, spec)
     y = _every(y, [r.axis.o for r in rings], g.stride)
-    return _laid_out(joined(y, g, rings), "output")
+    return _to_channels_last(joined(y, g, rings), "output")
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """X = Y W, of which the inputs that are read are kept."""
+    """X = Y W, without the elements of the padding."""
     g, sizes = spec.geometry, _sizes(y, w, spec)
     if _nothing_read(g):
         return _zeros(sizes, y.dtype, spec)
@@ -71,11 +78,11 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     y = _transform(_spread(y, g.stride), rings)
     w = _transform(_spread(_arranged(w, "kernel", spec), g.dilation), rings)
     x = _back(_multiply(y, w, spec), rings, spec)
-    return _laid_out(overlapped(x, g, rings), "input")
+    return _to_channels_last(overlapped(x, g, rings), "input")
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """W = X conj(Y), and of it every d-th element."""
+    """W = X conj(Y), and every d-th element of it."""
     g, sizes = spec.geometry, _sizes(x, y, spec)
     if _nothing_read(g):
         return _zeros(sizes, x.dtype, spec)
@@ -84,11 +91,15 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     y = parts(_arranged(y, "output", spec), rings)
     y = _reflected(_spread(y, g.stride), rings)
     w = _back(_multiply(x, y, spec), rings, spec)
-    return _laid_out(_every(w, g.kernel, g.dilation), "kernel")
+    return _to_channels_last(_every(w, g.kernel, g.dilation), "kernel")
 
 
 def _rings(g: Geometry, sizes: Sizes) -> list[Ring]:
-    """Long lines in blocks; planes only where transforms of the kernel are most."""
+    """The ring of each axis.
+
+    A long 1-D axis is cut into blocks.  In 2-D and 3-D blocks pay only if most
+    transforms are those of the kernel, which become smaller.
+    """
     n, c, o = sizes
     if g.ndim == 1:
         return [ring(axis, max(8 * axis.span, SHORTEST)) for axis in g.axes]
@@ -110,14 +121,14 @@ def _nothing_read(g: Geometry) -> bool:
 
 
 def _arranged(v: jax.Array, operand: Role, spec: Spec) -> jax.Array:
-    """An image as (n, g, c or o, *space), the kernel as (g, o, c, *space)."""
+    """An image as (n, g, c or o, *space), a kernel as (g, o, c, *space)."""
     v = v.astype(accumulator(v.dtype)).transpose(_to_first(operand, v.ndim))
     at = LETTERS[operand].index("g")
     return v.reshape(*v.shape[:at], spec.groups, -1, *v.shape[at + 1 :])
 
 
-def _laid_out(v: jax.Array, operand: Role) -> jax.Array:
-    """The inverse: groups and channels together, channels last."""
+def _to_channels_last(v: jax.Array, operand: Role) -> jax.Array:
+    """The inverse of `_arranged`: merges groups and channels, and moves them last."""
     at = LETTERS[operand].index("g")
     v = v.reshape(*v.shape[:at], -1, *v.shape[at + 2 :])
     return v.transpose(np.argsort(_to_first(operand, v.ndim)))
@@ -139,14 +150,14 @@ def _spread(v: jax.Array, step: Ints) -> jax.Array:
 
 
 def _transform(v: jax.Array, rings: Sequence[Ring]) -> jax.Array:
-    """On the ring, with zeros after what ``v`` holds; half of it for real values."""
+    """The transform on the ring, zero-padded at the end; half of it for real values."""
     size, axes = [r.size for r in rings], range(SPACE, v.ndim)
     forward = jnp.fft.fftn if jnp.iscomplexobj(v) else jnp.fft.rfftn
     return forward(v, size, tuple(axes))
 
 
 def _reflected(v: jax.Array, rings: Sequence[Ring]) -> jax.Array:
-    """The transform at the opposite frequencies."""
+    """The transform at negated frequencies: conj(W) in the formulas for real w."""
     return _transform(v.conj(), rings).conj()
 
 
@@ -164,7 +175,7 @@ def _every(v: jax.Array, count: Sequence[int], step: Ints) -> jax.Array:
 
 
 def _multiply(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-    """Products at every frequency, added up over the letter the result lacks."""
+    """Products at every frequency, summed over the letter that the result lacks."""
     role = spec.role
     first, second = (LETTERS[operand] for operand in OPERANDS[role])
     (summed,) = set(first) & set(second) - set(LETTERS[role])
@@ -205,10 +216,10 @@ def spreads(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """All operands padded and transformed, and rearranged for a matrix product.
+    """Padded, transformed and transposed operands, and the result before and after.
 
-    The result is there twice, before and after its transform.  Blocks are copied out of
-    the operands, and those of a result that overlap are added up in two copies of it.
+    Blocks are copies of parts of the operands; overlapping blocks of a result are added
+    up in two copies of it.
     """
     channels, products, size = _work(case)
     rings, (_, c, o) = _rings(case.geometry, case.sizes), case.sizes
@@ -227,13 +238,13 @@ def scratch(case: Case) -> int:
 
 
 def steps(case: Case) -> int:
-    """A measure of the work: butterflies of the transforms, and products."""
+    """A measure of the work: the butterflies of all transforms, and the products."""
     channels, products, size = _work(case)
     return size * (channels * max(size - 1, 1).bit_length() + products)
 
 
 def _work(case: Case) -> tuple[int, int, int]:
-    """Transforms, channel pairs that are multiplied, and elements of each ring."""
+    """The numbers of transforms, of multiplied channel pairs, and of ring elements."""
     rings, (n, c, o) = _rings(case.geometry, case.sizes), case.sizes
     n *= math.prod(r.blocks for r in rings)
     transforms = case.groups * (n * c + c * o + n * o)

@@ -1,6 +1,6 @@
-"""`product`, channels first: one product for each image, and no axis but space moves.
+"""`product` with channels first: one product per image, which moves only spatial axes.
 
-An image (n, (g, c), *space) is n matrices with a row per channel, and stays so.
+An image (n, (g, c), *space) is treated as n matrices with one row per channel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jax import lax
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Spec
 
-LEAST = 512  # positions that are worth a product of their own for a kernel's gradient
+LEAST = 512  # positions from which a product per image pays for a kernel's gradient
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -44,18 +44,18 @@ def _dot(formula: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _weights(w: jax.Array, spec: Spec) -> jax.Array:
-    """((g, o), c, *window) as (g, o, c * taps)."""
+    """From ((g, o), c, *window) to (g, o, c * taps)."""
     return w.reshape(spec.groups, w.shape[0] // spec.groups, -1)
 
 
 def _rows(y: jax.Array, spec: Spec) -> jax.Array:
-    """(n, (g, o), *positions) as (n, g, o, positions)."""
+    """From (n, (g, o), *positions) to (n, g, o, positions)."""
     n, o = y.shape[:2]
     return y.reshape(n, spec.groups, o // spec.groups, -1)
 
 
 def _patches(x: jax.Array, spec: Spec) -> jax.Array:
-    """(n, (g, c), *space) as (n, g, c * taps, positions)."""
+    """im2col, from (n, (g, c), *space) to (n, g, c * taps, positions)."""
     g, ndim = spec.geometry, spec.ndim
     split: list[int] = []
     for index, axis in enumerate(g.axes, start=2):
@@ -67,7 +67,7 @@ def _patches(x: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _unpatch(x: jax.Array, spec: Spec) -> jax.Array:
-    """The reverse, with zeros where no window reads."""
+    """The inverse of `_patches`, with zeros in inputs that no window reads."""
     g, ndim, batch = spec.geometry, spec.ndim, x.shape[0]
     x = x.reshape(batch, -1, *g.kernel, *g.output)
     pairs = [axis for a in range(ndim) for axis in (2 + ndim + a, 2 + a)]

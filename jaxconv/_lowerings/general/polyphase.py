@@ -1,8 +1,11 @@
 """``polyphase``: a transposed convolution of stride s as one convolution of stride 1.
 
-Result element m*s + r meets only the taps with t*d = r modulo s.  Each residue r is a
-small convolution; side by side, as output channels, they are one convolution, and its
-result is put in order by moving the residues from channels into space.
+Result u, counted from the first padding element, is the sum over positions p and taps t
+with u = p*s + t*d.  So result m*s + r uses only the taps with t*d = r modulo s: each
+residue r, a phase, is a convolution of stride 1 over y with a part of the kernel.  The
+phases have the same geometry if their kernels are filled up with zeros.  They are then
+one convolution with s times as many output channels, and depth-to-space moves the
+residues from channels into space.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from jaxconv._lowerings.base import Compute, Lowering, pad, reduced, summed_byte
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
-    """The input role with ``run`` for the convolution of all phases."""
+    """The input role; ``run`` computes the convolution of all phases."""
     g = spec.geometry
     plans = [Phases(axis) for axis in g.axes]
     index = tuple(slice(p.start, p.start + p.size + p.width - 1) for p in plans)
@@ -35,10 +38,12 @@ def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
 
 
 class Phases:
-    """The residues of one axis, as windows of ``width`` over the padded y.
+    """The phases of one axis, as windows of ``width`` over padded y.
 
-    With u = p*s + t*d counted from the first padding element, residue u mod s of tap t
-    reads y[u // s - t*d // s].  ``size`` elements of each residue cover the input.
+    Result u = m*s + r reads y[m - t*d // s] by each tap t with t*d = r modulo s.  The
+    quotient t*d // s is at most d(k-1) // s, so width = d(k-1) // s + 1.  The results
+    of the input are u from lo to lo + i - 1: each phase has ``size`` elements m, from
+    ``first`` = lo // s on, and ``crop`` results in front of the input are cut off.
     """
 
     def __init__(self, axis: Axis):
@@ -53,7 +58,12 @@ class Phases:
 
 
 def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
-    """(*window, c, (g, o)) as (*width, o, (g, *residues, c)), turned by 180 degrees."""
+    """The kernel of all phases: (*window, c, (g, o)) to (*width, o, (g, *residues, c)).
+
+    Dilated and padded with zeros to width*s elements, an axis splits into (width,
+    residues): tap t*d = q*s + r becomes tap q of phase r.  It is flipped, because tap q
+    reads y[m - q].
+    """
     n, groups = spec.ndim, spec.groups
     zero = jnp.zeros((), w.dtype)
     extra = [
@@ -70,7 +80,7 @@ def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
 
 
 def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
-    """(n, *m, (g, *s, c)) as (n, m*s, ..., (g, c))."""
+    """From (n, *m, (g, *s, c)) to (n, m*s, ..., (g, c))."""
     n, space = len(stride), x.shape[1:-1]
     x = x.reshape(x.shape[0], *space, groups, *stride, -1)
     pairs = [axis for a in range(n) for axis in (1 + a, n + 2 + a)]
@@ -80,7 +90,7 @@ def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
 
 
 def phases_spec(spec: Spec) -> Spec:
-    """The convolution of all phases: stride 1, no padding."""
+    """The spec of the convolution of all phases: stride 1, no padding."""
     n, plans = spec.ndim, [Phases(axis) for axis in spec.geometry.axes]
     size = tuple(p.size + p.width - 1 for p in plans)
     window, output = tuple(p.width for p in plans), tuple(p.size for p in plans)
@@ -103,16 +113,16 @@ def refuse(case: Case) -> str | None:
 def spreads(case: Case) -> str | None:
     if case.geometry.taps == math.prod(_padded(axis) for axis in case.geometry.axes):
         return None
-    return "from y to results that only zeros put into the kernel take there, as NaN"
+    return "from y to results that use it only by zeros added to the kernel, as NaN"
 
 
 def _padded(axis: Axis) -> int:
-    """Taps with those of the zeros that fill the residues."""
+    """The number of taps of all phases, with the added zeros."""
     return Phases(axis).width * axis.s
 
 
 def scratch(case: Case, inner_bytes: int = 0) -> int:
-    """The padded argument, the result before it is put in order, and the kernel."""
+    """The padded argument, the result before depth-to-space, and the kernel twice."""
     conv = inner(case)
     copied = conv.bytes("input") + 2 * conv.bytes("kernel")
     return copied + max(2 * summed_bytes(conv), inner_bytes)

@@ -1,7 +1,8 @@
-"""``product``: windows that do not overlap, so that one matrix product is enough.
+"""``product``: im2col and one matrix product, for non-overlapping windows.
 
-1x1 kernels at any stride, patch embeddings (kernel and stride equal, no padding) and
-kernels that fit only once: no element is in two windows; im2col only moves elements.
+These are 1x1 kernels at any stride, patch embeddings (kernel equal to stride, no
+padding), and kernels as large as the input.  Windows share no element, so im2col is
+only a reshape and a transpose, and copies nothing twice.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Compute, Lowering, dot, widened_bytes
 from jaxconv._lowerings.general import planes as _planes
 
-MOST_GROUPS = 8  # each group is a product of its own; more of them are too small
+MOST_GROUPS = 8  # one product per group; with more groups they become too small
 
 
 def _in_either_layout(last: Compute, first: Compute, least: int = 1) -> Compute:
-    """Channels first as it is, from so many positions on; channels last otherwise."""
+    """Computes channels first directly, from ``least`` positions on, else by `last`.
+
+    ``last`` and ``first`` compute the role with channels last and first.
+    """
 
     def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
         if spec.layout == "channels_last":
@@ -36,7 +40,7 @@ def _in_either_layout(last: Compute, first: Compute, least: int = 1) -> Compute:
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """y = patches(x) w, with one row per position."""
+    """y = patches(x) w, with one row of the matrix per position."""
     taps = spec.geometry.taps
     parts = [
         dot(rows, kernel, ((1,), (0,)), spec)
@@ -50,7 +54,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """patches(x) = y w^T, then every patch goes back to its place."""
+    """patches(x) = y wᵀ, and each patch is moved to its position in x."""
     g = spec.geometry
     taps, c = g.taps, w.shape[-2]
     parts = [
@@ -65,7 +69,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """w = patches(x)^T y, a sum over all positions."""
+    """w = patches(x)ᵀ y, a sum over all positions."""
     g = spec.geometry
     patches = _groups(_patches(x, spec), g.taps, spec)
     rows = _groups(y.reshape(-1, 1, y.shape[-1]), 1, spec)
@@ -74,13 +78,13 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _groups(rows: jax.Array, taps: int, spec: Spec) -> list[jax.Array]:
-    """(positions, taps, (g, c)) as one (positions, taps*c) for each group."""
+    """From (positions, taps, (g, c)) to one (positions, taps*c) per group."""
     parts = jnp.split(rows, spec.groups, axis=-1)
     return [part.reshape(-1, taps * part.shape[-1]) for part in parts]
 
 
 def _split_last(w: jax.Array, spec: Spec) -> list[jax.Array]:
-    """(taps, c, (g, o)) as one (taps*c, o) for each group."""
+    """From (taps, c, (g, o)) to one (taps*c, o) per group."""
     parts = jnp.split(w, spec.groups, axis=-1)
     return [part.reshape(-1, part.shape[-1]) for part in parts]
 
@@ -90,7 +94,7 @@ def _join(parts: list[jax.Array]) -> jax.Array:
 
 
 def _patches(x: jax.Array, spec: Spec) -> jax.Array:
-    """(n, *space, c) as (n*positions, taps, c)."""
+    """im2col, from (n, *space, c) to (n*positions, taps, c)."""
     g, n = spec.geometry, spec.ndim
     split: list[int] = []
     for index, axis in enumerate(g.axes, start=1):
@@ -106,6 +110,7 @@ def _patches(x: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _unpatch(patches: jax.Array, batch: int, spec: Spec) -> jax.Array:
+    """The inverse of `_patches`, with zeros in inputs that no window reads."""
     g, n = spec.geometry, spec.ndim
     x = patches.reshape(batch, *g.output, *g.kernel, -1)
     pairs = [axis for a in range(n) for axis in (1 + a, n + 1 + a)]
@@ -117,15 +122,18 @@ def _unpatch(patches: jax.Array, batch: int, spec: Spec) -> jax.Array:
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *config, (0, 0, 0)])
 
 
-def _apart(axis: Axis) -> bool:
-    """Padding is never read, and windows are points, adjoining blocks, or only one."""
+def _non_overlapping(axis: Axis) -> bool:
+    """Whether windows share no element and read no padding.
+
+    Windows have one element, or adjoin each other, or there is only one.
+    """
     if axis.lo != 0 or axis.hi > 0:
         return False
     return axis.k == 1 or (axis.d == 1 and (axis.k == axis.s or axis.o == 1))
 
 
 def refuse(case: Case) -> str | None:
-    if not all(map(_apart, case.geometry.axes)):
+    if not all(map(_non_overlapping, case.geometry.axes)):
         return "it needs windows that neither overlap nor read padding"
     if case.groups > MOST_GROUPS:
         return f"it takes at most {MOST_GROUPS} groups, not {case.groups}"
@@ -133,7 +141,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """Patches in order, and the groups' parts before they are joined."""
+    """The transposed patches, and the groups' parts before they are concatenated."""
     g = case.geometry
     every = case.groups == g.taps == 1 and g.input == g.output
     return widened_bytes(case) + (0 if every else 2 * case.operand_bytes)

@@ -1,4 +1,13 @@
-"""Rings for `fft`: how an axis is cut into blocks, and how long a ring each needs."""
+"""Rings for `fft`: the blocks of an axis, and the length of ring that each needs.
+
+A ring is the integers modulo its size, on which the discrete Fourier transform turns
+circular convolution into a product.
+
+Overlap-save: o outputs of stride s read o*s + d(k-1) + 1 - s inputs, so each block of
+``hop`` = o*s inputs also needs the first ``tail`` = d(k-1) + 1 - s of the next block.
+Overlap-add is the transpose: the last ``tail`` elements of a block's result are added
+to the first ones of the next.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +25,7 @@ SPACE = 3  # axes before space: n, g, c; g, o, c; n, g, o
 
 
 class Ring(NamedTuple):
-    """One axis: its blocks, each with the same windows, and the ring they fit on."""
+    """One axis: a number of equal blocks, and the size of the ring for one block."""
 
     axis: Axis  # of one block
     blocks: int
@@ -24,17 +33,21 @@ class Ring(NamedTuple):
 
     @property
     def hop(self) -> int:
-        """Inputs from one block to the next."""
+        """The number of inputs from one block to the next."""
         return self.axis.o * self.axis.s
 
     @property
     def tail(self) -> int:
-        """Inputs that a block shares with the next."""
+        """The number of inputs that a block shares with the next."""
         return max(self.axis.span - self.axis.s, 0)
 
 
 def ring(axis: Axis, least: int | None) -> Ring:
-    """The whole axis as one block, or blocks on rings of at least ``least``."""
+    """One ring for the whole axis, or blocks on rings of at least ``least``.
+
+    A ring of a given size has (size - d(k-1) - 1) // s + 1 positions.  They are divided
+    evenly among the blocks.
+    """
     whole = _ring(axis, 1)
     if least is None or whole.size <= least:
         return whole
@@ -50,6 +63,8 @@ def ring(axis: Axis, least: int | None) -> Ring:
 
 
 def _ring(axis: Axis, count: int) -> Ring:
+    # The ring must hold x from the first padding element on, the dilated y and the
+    # dilated kernel, and reach as far as the last window, so that nothing wraps around.
     e = read_extent(axis)
     size = max(
         axis.reach - e.low,
@@ -62,7 +77,7 @@ def _ring(axis: Axis, count: int) -> Ring:
 
 
 def fast_length(least: int) -> int:
-    """The smallest product of twos, threes and fives that is not below ``least``."""
+    """The smallest number of the form 2^a 3^b 5^c that is at least ``least``."""
     best = 1 << max(least - 1, 0).bit_length()
     five = 1
     while five < best:
@@ -76,9 +91,9 @@ def fast_length(least: int) -> int:
 
 
 def windows(x: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
-    """Each block of inputs, which join the batch; blocks overlap by their last inputs.
+    """Overlap-save: moves the blocks of inputs, with their tails, into the batch.
 
-    The zeros that follow what is read are left to the transform.
+    Zeros at the end of a ring are added by the transform.
     """
     for at, (axis, r) in enumerate(zip(g.axes, rings, strict=True), start=SPACE):
         e = read_extent(axis)
@@ -96,7 +111,7 @@ def windows(x: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
 
 
 def overlapped(x: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
-    """The transpose: blocks of results added up where they overlap."""
+    """Overlap-add, the transpose of `windows`: adds up overlapping results."""
     for at, axis, r in _backwards(g, rings):
         e = read_extent(axis)
         if r.blocks > 1:
@@ -111,7 +126,7 @@ def overlapped(x: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
 
 
 def parts(y: jax.Array, rings: Sequence[Ring]) -> jax.Array:
-    """Each block of positions, which join the batch."""
+    """Moves the blocks of positions into the batch."""
     for at, r in enumerate(rings, start=SPACE):
         if r.blocks > 1:
             y = pad(y, [0], [r.blocks * r.axis.o - y.shape[at]], at)
@@ -121,7 +136,7 @@ def parts(y: jax.Array, rings: Sequence[Ring]) -> jax.Array:
 
 
 def joined(y: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
-    """The inverse: blocks of positions in a row, and none too many."""
+    """The inverse of `parts`: concatenates blocks, without the surplus positions."""
     for at, axis, r in _backwards(g, rings):
         if r.blocks > 1:
             y = _out_of_batch(y, r.blocks, at)
@@ -131,7 +146,7 @@ def joined(y: jax.Array, g: Geometry, rings: Sequence[Ring]) -> jax.Array:
 
 
 def _backwards(g: Geometry, rings: Sequence[Ring]) -> Iterator[tuple[int, Axis, Ring]]:
-    """The axes in the order in which their blocks leave the batch."""
+    """The axes in reverse order, in which their blocks leave the batch."""
     places = range(SPACE, SPACE + g.ndim)
     return reversed(list(zip(places, g.axes, rings, strict=True)))
 

@@ -1,9 +1,9 @@
 """``xla``: ``lax.conv_general_dilated``, for every role and every case.
 
-Three habits keep it right and quick.  Padding is never negative: what no window reaches
-is cut off first (jaxlib 0.10 reads out of bounds otherwise).  The dimension order is
-always (N, *space, C) x (*window, I, O), which is the only one that XLA runs fast on a
-CPU inside scan, while, map and cond.  Sums of 16-bit floats are taken in float32.
+Three rules keep it correct and fast.  Padding is never negative: inputs that no window
+reads are sliced off first, because jaxlib 0.10 reads out of bounds otherwise.  The
+dimension order is always (N, *space, C) x (*window, I, O), the only one that XLA runs
+fast on a CPU inside scan, while, map and cond.  16-bit floats are summed in float32.
 """
 
 from __future__ import annotations
@@ -54,17 +54,21 @@ def _stride_if(stride: int, wanted: bool) -> int:
 
 
 def swapped_wrongly(axis: Axis, extent: Extent) -> bool:
-    """Whether XLA would kill the process over a dilated input (jaxlib 0.10 to 0.12).
+    """Whether a dilated input would make XLA end the process (jaxlib 0.10 to 0.12).
 
-    Its conv_operand_swapper takes an axis of base dilation k, stride k-1 and no padding
-    for a group and does not swap it with the others; of stride 1 that is k = 2.  The
-    convolution it makes then fails a check.
+    XLA's conv_operand_swapper mistakes an axis with base dilation k, stride k-1 and no
+    padding for a group, and does not swap it with the others; for stride 1 that is
+    k = 2.  The resulting convolution fails a check.
     """
     return (axis.k, axis.s, axis.d, extent.low, extent.high) == (2, 2, 1, 0, 0)
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Batch and channels trade places: x's channels are the batch, y is the window."""
+    """w[t, c, o] = sum over n, p of x[n, p*s + t*d - lo, c] y[n, p, o].
+
+    This is a convolution whose batch is c and whose channels are n: x is its image, y
+    its kernel, with the stride as dilation and the dilation as stride.
+    """
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     if any(e.empty for e in extents):
@@ -112,22 +116,22 @@ def _conv(
 
 
 def spreads(case: Case) -> str | None:
-    """What XLA's own convolutions do on a CPU, lax's as well as these.
+    """What XLA's convolutions spread on a CPU, both here and in lax.
 
-    Groups of a kernel's gradient are a dense one times a mask.  Only 2-D convolutions
-    of a stretched y are not formed with the zeros in between.
+    XLA computes a grouped kernel gradient as a dense one times a mask.  It inserts real
+    zeros into a dilated y, except in 2-D convolutions without groups and dilation.
     """
     g = case.geometry
     if case.role == "kernel" and case.groups > 1:
         return "from y into the kernels of other groups, as NaN, in XLA"
     stretched = case.role == "input" and max(g.stride) > 1
     if stretched and (case.groups > 1 or max(g.dilation) > 1 or g.ndim != 2):
-        return "from a weight to results that other taps make, as NaN, in XLA"
+        return "from a weight to results that do not use it, as NaN, in XLA"
     return None
 
 
 def scratch(case: Case) -> int:
-    """What is cut off, spread or put in order first, and wider copies of all."""
+    """Sliced, dilated and transposed operands, and copies of all in a wider type."""
     x, w, y = map(case.bytes, ("input", "kernel", "output"))
     if case.role == "output":
         return x + widened_bytes(case)
