@@ -254,5 +254,5 @@ def _lowering(
     x, kernel = (jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes)
     text = jaxconv.explain(partial(function, **named), x, kernel)
     said = [line.strip() for line in text.split("\n")]
-    kept = ("on ", "because: ", "it needs ", "could also run: ")
+    kept = ("on ", "because: ", "measured: ", "it needs ", "could also run: ")
     return [f"{line[0].upper()}{line[1:]}." for line in said if line.startswith(kept)]

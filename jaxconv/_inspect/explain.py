@@ -86,7 +86,7 @@ def _describe(index: int, found: Found, place: Place) -> str:
         f"{case.operand_bytes:,} bytes of operands and result",
         f"on {place.platform} by the lowering {choice.lowering.name!r}: "
         f"{choice.lowering.summary}",
-        f"because: {choice.reason}",
+        *_reason(choice, place),
         *(_inside(case, choice) for case, choice in inner),
         f"it needs at most {scratch(choice.lowering, case, place):,} bytes beside them",
         f"could also run: {', '.join(more) or 'nothing else'}",
@@ -100,6 +100,14 @@ def _describe(index: int, found: Found, place: Place) -> str:
     if found.times > 1:
         lines.append(f"it runs {found.times} times")
     return "\n".join([f"{index}. {_TITLES[spec.role]}", *(f"   {x}" for x in lines)])
+
+
+def _reason(choice: Choice, place: Place) -> list[str]:
+    """The rule, and what was measured for it on a CPU."""
+    rule, _, evidence = choice.reason.partition(": ")
+    if not evidence or place.platform != "cpu":
+        return [f"because: {choice.reason}"]
+    return [f"because: {rule}", f"measured: {evidence}"]
 
 
 def _inside(case: Case, choice: Choice) -> str:
