@@ -1,1 +1,1 @@
-"""What the layers of Flax and Equinox share; it knows neither of them."""
+"""Code that the layers for Flax and Equinox share; it imports neither library."""

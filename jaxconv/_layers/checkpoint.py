@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch: which entries layers take, and what is left over."""
+"""Loads layers from PyTorch checkpoints, and checks that no convolution is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxconv._layers.sizes import arrange
 
 
 class Checkpoint:
-    """A state_dict, and which of its entries have been taken."""
+    """A state_dict, and the names of its entries that layers have taken."""
 
     def __init__(self, state_dict: Mapping[str, Any]) -> None:
         self._state = state_dict
@@ -23,7 +23,10 @@ class Checkpoint:
     def take(
         self, path: Iterable[Any], kernel: jax.Array, bias: Any, layout: str
     ) -> tuple[jax.Array, jax.Array | None]:
-        """The kernel and the bias of the layer at a path, in place of its own two."""
+        """The checkpoint's kernel and bias for the layer at a path.
+
+        ``kernel`` and ``bias`` are those of the layer, which give shapes and types.
+        """
         prefix = [str(part) for part in path]
         weight = arrange(self._entry([*prefix, "weight"]), layout).astype(kernel.dtype)
         self._fits([*prefix, "weight"], weight, kernel)
@@ -57,7 +60,7 @@ class Checkpoint:
             fail("state_dict", ".".join(path), rule, "Make the layer of that size")
 
     def finish(self) -> None:
-        """Convolutions that no layer has taken are an error."""
+        """Refuses a checkpoint with convolutions that no layer has taken."""
         left = [
             name
             for name, value in self._state.items()

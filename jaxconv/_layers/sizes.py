@@ -1,4 +1,4 @@
-"""Shapes and first weights of a layer, and what its keywords are kept as."""
+"""Shapes, initial weights and stored keywords of a layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Options = tuple[tuple[str, Any], ...]
 
 
 class Sizes(NamedTuple):
-    """Of a layer that is being made: kernel, outputs and layout."""
+    """The sizes of a new layer."""
 
     kernel: Shape  # channels first
     outputs: int
@@ -57,24 +57,24 @@ class Sizes(NamedTuple):
         return self._uniform(key, (self.outputs,)) if wanted else None
 
     def _uniform(self, key: jax.Array, shape: Shape) -> jax.Array:
-        """Uniform up to 1/sqrt(what an output sums), as PyTorch's layers start."""
+        """Uniform in +-1/sqrt(fan_in), as PyTorch initialises its layers."""
         limit = 1 / math.sqrt(math.prod(self.kernel[1:]))
         return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
     def arrange(self, kernel: jax.Array) -> jax.Array:
-        """A kernel with its channels first in the layer's layout."""
+        """Converts a kernel with channels first to the layer's layout."""
         return arrange(kernel, self.layout)
 
 
 def arrange(kernel: jax.Array, layout: str) -> jax.Array:
-    """A kernel with its channels first in a layout."""
+    """Converts a kernel with channels first to a layout."""
     return (
         kernel if layout == "channels_first" else jnp.moveaxis(kernel, (1, 0), (-2, -1))
     )
 
 
 def options(**named: Any) -> Options:
-    """A call's keywords, hashable, since they are static under `jax.jit`."""
+    """The keywords of a call in hashable form, since they are static in `jax.jit`."""
     return tuple((name, _frozen(value)) for name, value in named.items())
 
 
@@ -85,7 +85,10 @@ def _frozen(value: Any) -> Any:
 def sampling_channels(
     kernel_size: Sequence[int], offset_groups: int
 ) -> tuple[int, int]:
-    """Channels of offsets (one an axis) and of masks (one), per group and tap."""
+    """The numbers of channels of offsets and of masks.
+
+    Per group and tap there is one offset for each axis, and one mask.
+    """
     groups = can.integer("offset_groups", offset_groups, 1)
     masks = groups * math.prod(kernel_size)
     return masks * len(kernel_size), masks
@@ -94,7 +97,10 @@ def sampling_channels(
 def sampling(
     found: jax.Array, offsets: int, rank: int, layout: str
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Offsets and masks from a convolution's channels, for a kernel of so many axes."""
+    """Splits a convolution's channels into offsets and masks; None without masks.
+
+    ``rank`` is that of the kernel.
+    """
     axis = -1 if layout == "channels_last" else 1 - rank
     offset, rest = jnp.split(found, [offsets], axis)
     return offset, jax.nn.sigmoid(rest) if rest.shape[axis] else None

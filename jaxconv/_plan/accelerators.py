@@ -1,9 +1,9 @@
-"""The plan's rules for GPUs and TPUs, from what their compilers make of each form.
+"""The plan's rules for GPUs and TPUs, from programs compiled for them.
 
-No such hardware was at hand.  The numbers are those of compilations ahead of time for
-an H200 and for TPU v5e (`docs/accelerators.md`): of cuDNN's call, the multiply-adds
-that its shapes imply and the temporary bytes; of a TPU, the compiler's estimated
-cycles.  ``lax`` stands before "to", in its channels-first form.
+The numbers in the reasons are not measured times.  They come from compilations ahead of
+time for an H200 and for TPU v5e (`docs/accelerators.md`): for a GPU the multiply-adds
+and the temporary bytes of the cuDNN call, for a TPU the cycles that the compiler
+estimates.  The first number is that of lax with channels first.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from jaxconv._plan.rule import Rule
 
 GPU = ("cuda", "rocm")  # XLA has the same passes for cuDNN and for MIOpen
 TPU = ("tpu",)
-POSITIONS = 512  # from which on `stretch` and `lines` pay
-LANES = 128  # of a register
-SUMMED = 2**25  # bytes that stay on the chip from one product to the next
+POSITIONS = 512  # the fewest positions for which `stretch` and `lines` pay
+LANES = 128  # lanes of a register
+SUMMED = 2**25  # the most bytes of a sum that stays on the chip between products
 
 
 def _in_floats(case: Case) -> bool:
@@ -26,13 +26,13 @@ def _in_floats(case: Case) -> bool:
 
 
 def _one_position(case: Case) -> bool:
-    """The input role of a kernel as large as the image: cuDNN would slide it over."""
+    """The input role with one position, where cuDNN would compute a full convolution."""
     one = case.geometry.positions == 1
     return _in_floats(case) and case.role == "input" and one
 
 
 def _few_in_strided(case: Case) -> bool:
-    """The kernel's gradient over few channels, which are the window's then."""
+    """Strided kernel gradients with few input channels."""
     g, (_, c, o) = case.geometry, case.sizes
     strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
     few = c <= (32 if g.ndim == 2 else 16) and c < o and g.positions >= POSITIONS
@@ -40,7 +40,7 @@ def _few_in_strided(case: Case) -> bool:
 
 
 def _thin_line(case: Case) -> bool:
-    """A long line with few channels in the result."""
+    """Long 1-D convolutions with few channels in the result."""
     g, (_, c, o) = case.geometry, case.sizes
     if case.role == "kernel" or not _a_few_products(case):
         return False
@@ -49,7 +49,7 @@ def _thin_line(case: Case) -> bool:
 
 
 def _thin_image(case: Case) -> bool:
-    """The same of an image, whose lines fill a register and have fewer channels yet."""
+    """2-D convolutions with even fewer channels, and rows that fill a register."""
     g, (_, c, o) = case.geometry, case.sizes
     if case.role == "kernel" or not _a_few_products(case):
         return False
@@ -59,7 +59,7 @@ def _thin_image(case: Case) -> bool:
 
 
 def _thin_line_kernel(case: Case) -> bool:
-    """Of few channels and taps, from sums that are long."""
+    """1-D kernel gradients with few channels and taps, and long sums."""
     g, (n, c, o) = case.geometry, case.sizes
     if case.role != "kernel" or g.taps > 3 or type(n) is not int:  # symbolic
         return False
@@ -68,7 +68,7 @@ def _thin_line_kernel(case: Case) -> bool:
 
 
 def _a_few_products(case: Case) -> bool:
-    """Not in memory, each time, what is added up; nor of a batch unknown yet."""
+    """Few taps whose sum stays on the chip, without a stride or a symbolic batch."""
     g = case.geometry
     if max(g.stride) > 1 or g.taps > 9 or type(case.sizes.n) is not int:
         return False

@@ -1,10 +1,10 @@
-"""The one choice of a lowering: which computes a case in a place, and why.
+"""Chooses the lowering that computes a case in a place, and gives the reason.
 
-What is asked for by name comes first, then a winner of `jaxconv.tune`, then the rules.
-Rules are tried in order; the first that applies to the case, is not refused by its
-lowering and keeps to the memory limit decides.  Every rule stands beside the
-measurement that made it, in `_plan.cpu` and `_plan.accelerators`.  Without a rule it
-is ``xla``, which computes everything.
+A lowering that the call names comes first, then the result of `jaxconv.tune`, then the
+rules.  Rules are tried in order.  The first one decides that applies to the case, whose
+lowering does not refuse it and needs no more memory than the limit.  `_plan.cpu` and
+`_plan.accelerators` have the rules, each with the measurement that justifies it.  If no
+rule applies, the choice is ``xla``, which computes every case.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ RULES: tuple[Rule, ...] = (*CPU, *ACCELERATORS)
 ONEDNN = "onednn"
 MEMORY = 5  # a planned lowering needs at most this many times operands plus result
 MEMORY_FREE = 2**20  # ... or this many bytes: always allowed, too small to matter
-# Winners of `jaxconv.tune` in force; part of jit's cache key.
+# The results of `jaxconv.tune` that apply now; part of jit's cache key.
 TUNED = jax.make_user_context(default_value=None)
 
 
 class Choice(NamedTuple):
+    """A lowering, and why it was chosen."""
+
     lowering: Lowering
     reason: str
 
 
 def chain(case: Case, place: Place) -> list[tuple[Case, Choice]]:
-    """The case and its choice, then the inner case that it is reduced to, and so on."""
+    """The case and its choice, followed by those of each inner case."""
     choice = choose(case, place)
     found = [(case, choice)]
     if choice.lowering.inner is not None:
@@ -50,7 +52,7 @@ def chain(case: Case, place: Place) -> list[tuple[Case, Choice]]:
 
 
 def scratch(lowering: Lowering, case: Case, place: Place) -> int:
-    """Bytes beside operands and result, with those of the inner case."""
+    """Bytes beside operands and result, those of the inner case included."""
     needed: Callable[..., int] = lowering.scratch
     if lowering.inner is None:
         return needed(case)
@@ -59,7 +61,7 @@ def scratch(lowering: Lowering, case: Case, place: Place) -> int:
 
 
 def spreads(lowering: Lowering, case: Case, place: Place) -> str | None:
-    """Which results NaN and infinity reach besides those of direct convolution."""
+    """The results that NaN and infinity reach beyond those of direct convolution."""
     own = lowering.spreads(case)
     if own is not None or lowering.inner is None:
         return own
@@ -68,9 +70,9 @@ def spreads(lowering: Lowering, case: Case, place: Place) -> str | None:
 
 
 def choose(case: Case, place: Place) -> Choice:
-    """The lowering asked for, else a tuned one, else the first rule's, else xla.
+    """The named lowering, else the tuned one, else that of a rule, else xla.
 
-    "direct" asks for any lowering in which NaN and infinity do not spread.
+    The name "direct" admits any lowering in which NaN and infinity do not spread.
     """
     named = _demanded(case, place) or asked_for(case)
     if named is not None:
@@ -84,7 +86,7 @@ def choose(case: Case, place: Place) -> Choice:
 def by_rule(case: Case, place: Place) -> Choice:
     """The lowering of the first rule that applies, else xla."""
     for rule in (*PARTITIONED, *RULES):
-        if rule.limited and symbolic(case):  # it may count what has no number
+        if rule.limited and symbolic(case):  # its condition needs all sizes
             continue
         lowering = LOWERINGS[rule.name]
         if rule.applies_at(case, place) and runs_at(lowering, case, place):
@@ -97,19 +99,19 @@ def by_rule(case: Case, place: Place) -> Choice:
 
 
 def in_either_layout(case: Case) -> bool:
-    """Whether a CPU computes the case from either layout without a copy.
+    """Whether a CPU computes the case in either layout without transposed copies.
 
-    XLA fuses a permutation of operands into the sums of ``narrow``.
+    XLA fuses transposes of operands into the sums of ``narrow``.
     """
     lowering = by_rule(case, Place("cpu")).lowering
     return lowering.native or lowering.name == "narrow"
 
 
 def _demanded(case: Case, place: Place) -> Lowering | None:
-    """oneDNN, where the call or the switch demands it; an error where it cannot be had.
+    """oneDNN if the call or the switch demands it; raises if it is not available.
 
-    As with any lowering, a derivative or vmap of a call that names it may be a case
-    that it does not compute.  The switch means every case.
+    If a call names it, a gradient or vmap of the call that oneDNN cannot compute is
+    planned as usual.  The switch demands it for every case.
     """
     lowering, named = LOWERINGS[ONEDNN], case.spec.lowering == ONEDNN
     if named and not takes(lowering, case):
@@ -127,8 +129,8 @@ def _demanded(case: Case, place: Place) -> Lowering | None:
 def asked_for(case: Case) -> Lowering | None:
     """The lowering that the call names, if it computes this case.
 
-    The border has checked the call itself; its gradient, or a vmap of it, may be a case
-    that this lowering does not compute, and is planned as if none were named.
+    The call itself was checked by the border.  A gradient or vmap of it may be a case
+    that this lowering cannot compute, and is then planned as usual.
     """
     named = LOWERINGS.get(case.spec.lowering or "")
     return named if named is not None and takes(named, case) else None
@@ -145,20 +147,20 @@ def _tuned(case: Case, place: Place) -> Lowering | None:
 
 
 def runs_at(lowering: Lowering, case: Case, place: Place) -> bool:
-    """Whether the machine and the program allow it, the case aside."""
+    """Whether the machine and the kind of program allow a lowering."""
     return lowering.name != ONEDNN or place.onednn
 
 
 def symbolic(case: Case) -> bool:
-    """Whether a size is not known yet, as in `jax.export`.
+    """Whether a size is symbolic, as in `jax.export`.
 
-    That is the batch, or channels where lax makes a batch of them.
+    This can be the batch, or the channels where lax uses them as a batch.
     """
     return not all(type(size) is int for size in case.sizes)
 
 
 def takes(lowering: Lowering, case: Case) -> bool:
-    """Whether a lowering computes the case; "direct" also without spreading a NaN."""
+    """Whether a lowering computes the case, and for "direct" does not spread NaN."""
     if case.role not in lowering.roles or lowering.refuse(case) is not None:
         return False
     return case.spec.lowering != DIRECT or lowering.spreads(case) is None
@@ -170,7 +172,7 @@ def _least_scratch(case: Case, place: Place) -> Lowering:
 
 
 def _bounded(lowering: Lowering, case: Case, place: Place) -> bool:
-    """Whether it fits; not where the bytes depend on a batch that is not known yet."""
+    """Whether a lowering fits; never if its bytes depend on a symbolic batch."""
     return not symbolic(case) and fits(lowering, case, place)
 
 
@@ -179,7 +181,7 @@ def _unbounded(lowering: Lowering, case: Case, place: Place) -> bool:
 
 
 def fits(lowering: Lowering, case: Case, place: Place) -> bool:
-    """Whether a lowering takes the case and keeps to the plan's memory limit."""
+    """Whether a lowering computes the case within the plan's memory limit."""
     if not takes(lowering, case):
         return False
     most = max(MEMORY * case.operand_bytes, MEMORY_FREE)
@@ -187,7 +189,7 @@ def fits(lowering: Lowering, case: Case, place: Place) -> bool:
 
 
 def candidates(case: Case, place: Place) -> list[str]:
-    """The lowerings worth timing: those of the place's rules that fit, and xla."""
+    """The lowerings to be timed: those of the place's rules that fit, and xla."""
     named = {rule.name for rule in RULES if place.platform in rule.platforms}
     return [
         name
@@ -208,7 +210,7 @@ def made_for_others(platform: str) -> set[str]:
 
 
 def case_key(case: Case, platform: str) -> str:
-    """A text that stands for a case in saved tunings."""
+    """The key of a case in saved tunings."""
     spec = case.spec
     parts = {
         "platform": platform,

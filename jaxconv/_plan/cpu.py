@@ -1,9 +1,10 @@
 """The plan's rules for CPUs, checked against the tables of every lowering's times.
 
-The tables are `benchmarks/results/lowerings-*.json`; `python -m benchmarks.regret` says
-what the rules cost by them, and tests/test_regret.py bounds it.  Numbers in a reason
-are milliseconds on the Xeon of the table, if no other processor is named; where three
-stand, of the output, the input's gradient and the kernel's.
+The tables are `benchmarks/results/lowerings-*.json`; `python -m benchmarks.regret`
+reports by how much the rules miss the best lowering of each case, and
+tests/test_regret.py bounds it.  Numbers in a reason are milliseconds on the Xeon of the
+table, if no other processor is named; three numbers are those of the output, the
+input's gradient and the kernel's gradient.
 """
 
 from __future__ import annotations

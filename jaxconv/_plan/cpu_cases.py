@@ -1,4 +1,4 @@
-"""Which cases the rules for CPUs are for."""
+"""Conditions of the CPU rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxconv._lowerings.general import fft
 
 
 def large_kernel(case: Case) -> bool:
-    """Direct sums that are many times the work of transforms, and long in any case."""
+    """Direct sums with many times the work of transforms, and enough work at all."""
     _, c, o = case.sizes
     if fft.LOWERING.refuse(case) is not None or min(c, o) > 16:
         return False
@@ -23,14 +23,14 @@ def large_kernel(case: Case) -> bool:
 
 
 def long_filters(case: Case) -> bool:
-    """A line made from many filtered ones: XLA adds up for one channel only."""
+    """1-D input gradients with one channel and a long kernel."""
     line = case.role == "input" and case.groups == 1 and case.sizes.c == 1
     g = case.geometry
     return line and g.ndim == 1 and max(g.stride) == 1 and g.taps > 49
 
 
 def small_images(case: Case) -> bool:
-    """A depthwise kernel as large as the image, for its gradient."""
+    """Kernel gradients of depthwise kernels about as large as the image."""
     g = case.geometry
     small = g.positions <= 64 and g.taps >= 25 and g.ndim == 2
     first = case.spec.layout == "channels_first"
@@ -42,11 +42,11 @@ def depthwise(case: Case) -> bool:
 
 
 def depthwise_first(case: Case) -> bool:
-    """Channels first, where `narrow` needs no other order; gradients with a stride."""
+    """Depthwise convolutions with channels first; kernel gradients with a stride."""
     g = case.geometry
     if not depthwise(case) or case.spec.layout != "channels_first":
         return False
-    if case.role == "output":  # of large images it would make a copy first
+    if case.role == "output":  # a stride would copy large images first
         few = max(g.stride) == 1 or case.bytes("input") <= 2**24
         return few and g.taps <= 169
     if case.role == "input":
@@ -59,14 +59,14 @@ def one_channel_first(case: Case) -> bool:
 
 
 def one_channel(case: Case) -> bool:
-    """A depthwise convolution of a single channel; with a stride XLA is as fast."""
+    """Convolutions of one input channel, without a stride."""
     return channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
 
 
 def onednn_output(case: Case) -> bool:
-    """What no rule above takes, but for few channels out, and for most lines.
+    """All convolutions, except dense ones with few outputs and most dense 1-D ones.
 
-    XLA is as quick on dense lines, unless the kernel is long.
+    XLA is as fast on 1-D convolutions, unless the kernel is long.
     """
     line = case.geometry.ndim == 1 and case.geometry.taps < 128
     few = case.sizes.o <= 3
@@ -74,7 +74,7 @@ def onednn_output(case: Case) -> bool:
 
 
 def onednn_input(case: Case) -> bool:
-    """Enough channels in; more with a stride, whose phases are calls of their own."""
+    """Input gradients with enough channels; with a stride, one call per phase."""
     g, c, last = case.geometry, case.sizes.c, case.spec.layout == "channels_last"
     if case.role != "input":
         return False
@@ -85,20 +85,20 @@ def onednn_input(case: Case) -> bool:
 
 
 def worth_a_product(case: Case) -> bool:
-    """Enough terms in each sum, or a single position."""
+    """Products with enough terms in each sum, or with a single position."""
     g, (n, c, o) = case.geometry, case.sizes
     terms = {"output": g.taps * c, "input": o, "kernel": n * g.positions}[case.role]
     return terms >= (8 if g.ndim < 3 else 4) or g.positions == 1
 
 
 def channels_in(case: Case, channels: int) -> bool:
-    """At most so many channels in, no groups, no stride."""
+    """Whether there are at most so many input channels, no groups and no stride."""
     dense = case.groups == 1 and max(case.geometry.stride) == 1
     return dense and case.sizes.c <= channels
 
 
 def few_in_all(case: Case) -> bool:
-    """Few channels, in sums short enough to be written out."""
+    """Few channels, with sums short enough to be unrolled."""
     g, (_, c, o) = case.geometry, case.sizes
     if case.groups > 1:
         return False
@@ -112,14 +112,14 @@ def few_in_all(case: Case) -> bool:
 
 
 def terms(case: Case) -> int:
-    """Products in a sum of the output or the input role."""
+    """The number of products in a sum of the output or the input role."""
     return case.geometry.taps * (
         case.sizes.c if case.role == "output" else case.sizes.o
     )
 
 
 def few_points(case: Case) -> bool:
-    """Points of few channels, so that a product would be narrow."""
+    """1x1 convolutions with few channels, for which a matrix product is narrow."""
     g, (_, c, o) = case.geometry, case.sizes
     first = case.spec.layout == "channels_first" and case.groups == 1
     plane = g.ndim == 2 and g.taps == 1 and max(g.stride) == 1
@@ -129,7 +129,7 @@ def few_points(case: Case) -> bool:
 
 
 def very_few_in_all(case: Case) -> bool:
-    """Where sums that are written out are shorter than oneDNN's."""
+    """Few channels, for which unrolled sums are faster than oneDNN."""
     g, most = case.geometry, max(case.sizes[1:])
     if case.spec.layout == "channels_last":
         return few_in_all(case) and most <= 2 and case.role == "output"
@@ -147,14 +147,17 @@ def one_channel_in(case: Case) -> bool:
 
 
 def deep_and_small(case: Case) -> bool:
-    """Input gradients of the last, small images of a network."""
+    """Input gradients of small images with many channels, as in a network's end."""
     g = case.geometry
     plane = g.ndim == 2 and max(g.stride) == 1 and g.positions <= 64
     return case.role == "input" and case.groups == 1 and plane and case.sizes.o >= 256
 
 
 def strided_input(case: Case) -> bool:
-    """But for deep lines with few taps: at k 8, s 4, 512-256 XLA is faster."""
+    """Dense input gradients with a stride, except 1-D ones with many channels.
+
+    For a kernel of 8, stride 4, 512 to 256 channels, XLA is faster.
+    """
     g = case.geometry
     deep_line = g.ndim == 1 and g.taps < 10 and case.sizes.o >= 256
     return (
@@ -166,7 +169,7 @@ def strided_input(case: Case) -> bool:
 
 
 def few_channels_or_not_2d(case: Case) -> bool:
-    """While all windows side by side stay small."""
+    """Strided input gradients whose columns (im2col) are small enough."""
     g, (n, c, _) = case.geometry, case.sizes
     windows = n * g.positions * g.taps * c
     few = g.ndim != 2 or c <= 8
@@ -174,7 +177,7 @@ def few_channels_or_not_2d(case: Case) -> bool:
 
 
 def full_phases(case: Case) -> bool:
-    """Taps that fill the residues of the stride, or few of them missing."""
+    """Strided input gradients whose phases need few zeros added to the kernel."""
     g, o = case.geometry, case.sizes.o
     padded = math.prod(-(-axis.span // axis.s) * axis.s for axis in g.axes)
     enough = case.sizes.n * g.positions >= 512 or o <= 128
@@ -189,14 +192,14 @@ def deep_bfloat16(case: Case) -> bool:
 
 
 def few_positions(case: Case) -> bool:
-    """The kernel's gradient from few positions: deep in channels, short in sums."""
+    """Kernel gradients with many channels and few positions to sum over."""
     g, (n, c, o) = case.geometry, case.sizes
     few = case.groups == 1 and n * g.positions <= 256 and max(g.stride) > 1
     return case.role == "kernel" and g.ndim == 2 and few and min(c, o) >= 128
 
 
 def strided_gradient(case: Case) -> bool:
-    """Few taps over images that the last cache holds: no window of strided y."""
+    """Strided kernel gradients with few taps, of images that fit the last cache."""
     g, (_, c, o) = case.geometry, case.sizes
     size = case.bytes("input") + case.bytes("output")
     strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
@@ -206,14 +209,17 @@ def strided_gradient(case: Case) -> bool:
 
 
 def line(case: Case) -> bool:
-    """Short or dilated windows over lines, of few channels on one side."""
+    """1-D convolutions with a dilation, or with few taps and few channels."""
     g = case.geometry
     few = min(case.sizes.c, case.sizes.o) <= 32 and g.taps <= 16
     return g.ndim == 1 and case.role != "kernel" and (few or max(g.dilation) > 1)
 
 
 def narrow_gradient(case: Case) -> bool:
-    """And padding as wide as "same": XLA swaps the operands back where it is less."""
+    """Kernel gradients with few output channels.
+
+    The padding must be at least that of "same": with less, XLA swaps the operands back.
+    """
     n, c, o = case.sizes
     g = case.geometry
     wide = math.prod(g.input) <= math.prod(g.output)
@@ -221,7 +227,7 @@ def narrow_gradient(case: Case) -> bool:
 
 
 def one_volume(case: Case) -> bool:
-    """The kernel's gradient of one channel in and out."""
+    """3-D kernel gradients of one input and one output channel."""
     _, c, o = case.sizes
     return case.role == "kernel" and case.geometry.ndim == 3 and c == o == 1
 

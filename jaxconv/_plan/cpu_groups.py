@@ -1,4 +1,4 @@
-"""Which cases with groups the rules for CPUs are for; depthwise ones aside."""
+"""Conditions of the CPU rules for grouped convolutions; `cpu_cases` has depthwise."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from jaxconv._lowerings.cpu import grouped
 
 
 def awkward_groups(case: Case) -> bool:
-    """Input gradients of narrow groups that only a wide block of them holds evenly.
+    """Input gradients of narrow groups whose number only wide blocks divide.
 
-    Seven, nineteen or twenty-three groups of eight make a block of 56, 152 or 184.
+    For example, 19 or 23 groups of 8 channels make a block of 152 or 184 channels.
     """
     return (
         case.role == "input"
@@ -20,26 +20,26 @@ def awkward_groups(case: Case) -> bool:
 
 
 def block(case: Case) -> int:
-    """Channels of a block of groups that are merged into a dense convolution."""
+    """The channels of a block of merged groups."""
     _, c, o = case.sizes
     return grouped.merge(case.groups, c, o) * max(c, o)
 
 
 def very_narrow_groups(case: Case) -> bool:
-    """Groups of at most 8, where oneDNN is not quicker with all the reordering."""
+    """Groups of at most 8 channels, for which oneDNN's transposes cost too much."""
     reordered = case.spec.layout == "channels_first" and case.geometry.ndim < 3
     few = max(case.sizes.c, case.sizes.o) <= 8 and (reordered or case.role == "kernel")
     return narrow_groups(case) and (few or case.spec.mapped)
 
 
 def points_of_groups(case: Case) -> bool:
-    """Groups of points, channels last: products would need them in another order."""
+    """Grouped 1x1 convolutions with channels last, which products would transpose."""
     last, points = case.spec.layout == "channels_last", case.geometry.taps == 1
     return case.groups > 2 and last and points and case.role != "kernel"
 
 
 def wide_groups(case: Case) -> bool:
-    """Groups that are worth a convolution of their own, or only a few."""
+    """Groups that are wide enough, or few enough, for one convolution per group."""
     _, c, o = case.sizes
     few = max(c, o) >= 8 and case.groups <= 8 and not narrow_groups(case)
     wide = (min(c, o) >= 16 or few) and not case.spec.mapped
@@ -47,7 +47,10 @@ def wide_groups(case: Case) -> bool:
 
 
 def gradients_of_groups(case: Case) -> bool:
-    """Of 8 channels and more; few groups, where channels come last in small blocks."""
+    """Kernel gradients of groups of at least 8 channels.
+
+    With channels last there must be few groups, or blocks must be wide.
+    """
     _, c, o = case.sizes
     whole = case.spec.layout == "channels_first" or case.groups <= 16
     wide = max(c, o) >= 8 and (whole or block(case) >= 64)
@@ -55,7 +58,7 @@ def gradients_of_groups(case: Case) -> bool:
 
 
 def gradients_of_lines(case: Case) -> bool:
-    """Of groups with some channels out, which XLA is quick on if not dilated."""
+    """1-D kernel gradients of groups that are wide enough for XLA, without dilation."""
     g = case.geometry
     plain = g.ndim == 1 and max(g.dilation) == 1 and case.sizes.o >= 16
     return case.groups > 1 and case.role == "kernel" and plain
@@ -67,16 +70,16 @@ def long_gradients(case: Case) -> bool:
 
 
 def long_groups(case: Case) -> bool:
-    """Groups of lines under long kernels: XLA has no quick code for the dense ones."""
+    """Grouped 1-D convolutions with long kernels, on which XLA is slow if dense."""
     g, long = case.geometry, case.geometry.taps >= 128
     return case.groups > 1 and g.ndim == 1 and long and case.role != "kernel"
 
 
 def narrow_groups(case: Case) -> bool:
-    """Few channels in a group, and more of them in the block that would be merged.
+    """Groups of few channels, many of which would be merged into a block.
 
-    Where channels come last XLA reads across the layout, which it does well in a sum of
-    few products only.
+    With channels last, XLA reads with large strides, which is fast only in sums of few
+    products.
     """
     g, (_, c, o) = case.geometry, case.sizes
     first, most = case.spec.layout == "channels_first", max(c, o)
@@ -94,7 +97,7 @@ def narrow_groups(case: Case) -> bool:
 
 
 def grouped_phases(case: Case) -> bool:
-    """Strided input gradients of groups that are too many for one block."""
+    """Strided 2-D input gradients of several groups."""
     g, groups = case.geometry, case.groups
     return (
         case.role == "input"

@@ -1,4 +1,4 @@
-"""What a contraction becomes in a program: the lowering that the plan chooses."""
+"""Lowers a contraction: chooses a lowering, and emits it into JAX's program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
-    """Channels last, one type, the lowering that the plan chooses, and back again."""
+    """Computes a contraction by the lowering that the plan chooses.
+
+    Unless the lowering is native, operands are transposed to channels last, and the
+    result is transposed back.
+    """
     shape = spec.result_shape(a.shape, b.shape)
     if 0 in (*a.shape, *b.shape, *shape):
         return jnp.zeros(shape, spec.dtype)
@@ -46,9 +50,10 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
 def run_with_whole_space(
     a: jax.Array, b: jax.Array, *, spec: Spec, place: Place
 ) -> jax.Array:
-    """The same inside a `jax.shard_map` of some axes; the others cut no space.
+    """`run` inside a `jax.shard_map` over some mesh axes, with space not sharded.
 
-    XLA partitions products per tap wrongly for some strides and cut windows.
+    The other mesh axes are left to XLA, which partitions products per tap wrongly for
+    some strides if a spatial axis is sharded.
     """
     first, second = spec.operands
     a, b = _whole_space(a, spec, first), _whole_space(b, spec, second)
@@ -63,12 +68,12 @@ def _whole_space(v: jax.Array, spec: Spec, role: Role) -> jax.Array:
 
 
 def _inner(a: jax.Array, b: jax.Array, spec: Spec, *, place: Place) -> jax.Array:
-    """The plan again, for the inner case of a lowering that reduces its own."""
+    """Computes the inner case of a lowering, by the lowering that the plan chooses."""
     return run(a, b, spec=spec, place=place)
 
 
 def _result(v: jax.Array, spec: Spec) -> jax.Array:
-    """In the result's type; a real operand's gradient is real."""
+    """Converts to the result's type; the gradient of a real operand is real."""
     real = not jnp.issubdtype(spec.dtype, jnp.complexfloating)
     return (v.real if real else v).astype(spec.dtype)
 
@@ -83,7 +88,7 @@ def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
 
 
 def register() -> None:
-    """Tells JAX; done once, when jaxconv is imported."""
+    """Registers the lowering rules with JAX, when jaxconv is imported."""
     mlir.register_lowering(contract_p, partial(_rule, platform="default"))
     for name in PLATFORMS:
         mlir.register_lowering(contract_p, partial(_rule, platform=name), platform=name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @functools.cache
 def processor() -> frozenset[str]:
-    """The features of this machine's processor as Linux names them; else none."""
+    """The features of this machine's processor by Linux' names; empty elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

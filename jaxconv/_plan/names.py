@@ -29,7 +29,7 @@ def lowerings(role: Role) -> tuple[str, ...]:
       >>> "window" in jaxconv.lowerings("output")
       True
 
-    Elsewhere: no counterpart; PyTorch and XLA choose without asking.
+    Elsewhere: no counterpart; PyTorch and XLA leave no choice.
 
     Source: the lowering modules themselves.
     """
@@ -42,7 +42,7 @@ def lowerings(role: Role) -> tuple[str, ...]:
 
 
 def admissible(case: Case) -> list[str]:
-    """Every lowering that does not refuse the case."""
+    """The names of the lowerings that do not refuse the case."""
     return [
         name for name in lowerings(case.role) if LOWERINGS[name].refuse(case) is None
     ]

@@ -1,8 +1,8 @@
-"""Where oneDNN may be called: the switch, and what has to hold besides the case.
+"""Where oneDNN may be called: the user's switch, the program, and the machine.
 
-oneDNN ends the process over what it has no primitive for, and jaxlib promises nothing
-about it.  So it is used by itself only on machines and versions that the tests run on;
-elsewhere a probe (`_plan.probe`) has to have passed first.
+oneDNN ends the process for operations that it has no primitive for, and calling it is
+not a documented feature of jaxlib.  So it is used automatically only on machines and
+versions on which the tests run; elsewhere a probe (`_plan.probe`) must have succeeded.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ VARIABLE = "JAXCONV_ONEDNN"
 # Versions of jaxlib on which every test is run, on Linux x86-64.
 PROVEN = ("0.10.2", "0.11.2", "0.12.0")
 TYPE = "float32"
-NEEDED = "avx512f"  # of an x86-64 processor: no other has been tried by the fuzzer
-# Set by the user, these make oneDNN round more.
+NEEDED = "avx512f"  # on x86-64; oneDNN is not tested on processors without it
+# Environment variables that reduce oneDNN's precision.
 ROUNDING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 
 _MODE = jax.make_user_context(default_value=None)  # part of jit's cache key
@@ -39,18 +39,18 @@ def onednn(mode: str) -> AbstractContextManager[None]:
 
     .. math:: \mathrm{mode} \in \{\text{auto}, \text{forbid}, \text{demand}\}
 
-    A context manager, and a decorator, for everything that this thread traces inside;
-    functions compiled outside are compiled again inside, and the other way round.  The
-    environment variable ``JAXCONV_ONEDNN`` has one of the same words and holds outside
-    of any such context; ``implementation="onednn"`` demands it for one call.
+    It is a context manager and a decorator, for everything that this thread traces
+    inside.  A function compiled outside is compiled again inside, and vice versa.  The
+    environment variable ``JAXCONV_ONEDNN`` sets the mode outside of any such context.
+    ``implementation="onednn"`` demands oneDNN for one call.
 
     Args:
-      mode: "auto", the default, takes oneDNN where the plan's measurements favour it
-        and it is known to work: on Linux x86-64 with a jaxlib that jaxconv is tested
-        with, or where ``python -m jaxconv check`` has found that it works.  "forbid"
-        never does: such programs can be stored, `jax.stages.Compiled` objects
-        serialized, and JAX's persistent compilation cache used.  "demand" takes it for
-        every convolution, or raises the reason why not.
+      mode: "auto", the default, uses oneDNN where it was measured to be faster and is
+        known to work: on Linux x86-64 with a jaxlib that jaxconv is tested with, or
+        where ``python -m jaxconv check`` has succeeded.  "forbid" never uses it, so
+        that compiled programs can be stored: by serializing `jax.stages.Compiled`
+        objects, or in JAX's persistent compilation cache.  "demand" uses it for every
+        convolution, or raises an error with the reason why it cannot.
 
     Returns:
       The context manager.
@@ -98,7 +98,7 @@ def obstacle(
 ) -> str | None:
     """Why oneDNN cannot be called in a place, or None.
 
-    ``asked``: the user demands it, so that what is not known yet is probed.
+    ``asked``: the user demands it, so an unknown machine is probed.
     """
     if mode() == "forbid":
         return f'it is forbidden, by jaxconv.onednn("forbid") or {VARIABLE}'
@@ -130,7 +130,7 @@ def _of_the_machine(asked: bool) -> str | None:
 
 
 def _unknown_or_failed(asked: bool) -> str | None:
-    """What a probe found; it is needed only on machines that are not proven."""
+    """The result of a probe, which is needed only on machines without tests."""
     found = probe.remembered()
     if found is None and not proven() and asked:
         found = probe.run()
@@ -144,7 +144,7 @@ def _unknown_or_failed(asked: bool) -> str | None:
 
 
 def proven() -> bool:
-    """Whether the tests run on such a machine with this jaxlib."""
+    """Whether the tests run on this kind of machine with this jaxlib."""
     here = sys.platform == "linux" and _machine.machine() == "x86_64"
     jaxlib = version("jaxlib")
     return here and any(jaxlib == v or jaxlib.startswith(f"{v}.") for v in PROVEN)

@@ -1,10 +1,10 @@
-"""A contraction on many devices: what each has, sends and computes.
+"""A contraction on many devices: the shards, the communication, the local contraction.
 
-The letters batch, groups and channels are cut freely: a shard of both operands gives a
-shard of the result, and where the letter is summed the shards are added up.  Space is
-cut into equal parts, of both images alike; a shard gets from its neighbours what its
-windows read beyond its own part.  Windows are never cut.  What a shard computes is a
-contraction like any other, for which the plan chooses a lowering.
+Batch, groups and channels can be sharded freely.  If the result has the letter, a shard
+of the operands gives a shard of the result; if the letter is summed, the results of all
+shards are added up.  Spatial axes of both images are sharded into equal parts, and a
+shard receives from its neighbours the halo that its windows read.  The kernel's window
+is never sharded.  The local contraction is planned like any other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jaxconv._core.tiles import order
 
 
 def letters(spec: Spec, operand: Role) -> Axes:
-    """The letters of each axis: of space a number, of a window none."""
+    """The letters of each axis: a number for a spatial axis, none for a window's."""
     channels: dict[Letter, tuple[Key, ...]] = {
         letter: ("g", letter) if letter == GROUPED[operand] else (letter,)
         for letter in LETTERS[operand]
@@ -46,7 +46,7 @@ def divide(
     lying: tuple[Digits, ...],
     bases: Ints,
 ) -> Shards:
-    """The program of one device, from how operands and result lie."""
+    """The program of one device, from the shardings of operands and result."""
     sizes = spec.sizes(*(v.shape for v in arrays[:2]))
     roles = (*spec.operands, spec.role)
     held = [
@@ -69,10 +69,10 @@ def _whole(spec: Spec, sizes: Sizes) -> dict[Key, int]:
 def _possible(
     spec: Spec, sizes: Sizes, shared: dict[Key, Ints], bases: Ints
 ) -> dict[Key, Ints]:
-    """Without the cuts that no shard could compute with.
+    """Removes shardings with which a shard could not compute its part.
 
-    Channels of a group stand together in an array, so a shard of them is one of a
-    single group.  Of space not more is sent than the whole of it.
+    Channels are group-major, so a shard of channels must belong to a single group.  A
+    spatial axis is not sharded if the halo is larger than the rest of the axis.
     """
     arrays = (spec.shape(role, sizes) for role in LETTERS)
     if any(0 in shape for shape in arrays):
@@ -88,7 +88,7 @@ def _possible(
 
 
 class _Work(NamedTuple):
-    """One device's part: the letters that are cut, and over which digits."""
+    """The work of one device, from the digits of each sharded letter."""
 
     spec: Spec
     shared: dict[Key, Ints]
@@ -130,7 +130,7 @@ class _Work(NamedTuple):
 
     @property
     def local(self) -> Spec:
-        """The shard's own contraction."""
+        """The spec of the shard's contraction."""
         spec, cuts = self.spec, self.cuts
         axes = [
             cuts[at].axis if at in cuts else axis
@@ -141,7 +141,7 @@ class _Work(NamedTuple):
         return replace(spec, geometry=geometry, groups=groups, sharding=None)
 
     def within(self, v: jax.Array, at: int, role: Role, size: int) -> jax.Array:
-        """Zeros where a shard runs past the end of the axis."""
+        """Sets elements past the end of the axis to zero, in the last shards."""
         axis, digits = self.axis(role, at), self.shared[at]
         own = v.shape[axis]
         if own * parts(digits, self.bases) == size:
@@ -150,7 +150,7 @@ class _Work(NamedTuple):
         return jnp.where(place < size, v, jnp.zeros((), v.dtype))
 
     def window(self, v: jax.Array, at: int, role: Role, one: Cut) -> jax.Array:
-        """What the shard's windows read, with the neighbours' elements."""
+        """The elements that the shard's windows read, with its halo."""
         axis, digits, window = self.axis(role, at), self.shared[at], one.window
         place = names(tuple(sorted(digits)))  # ppermute numbers shards in this order
         line = order(digits, self.bases)
@@ -163,7 +163,7 @@ class _Work(NamedTuple):
         return lax.dynamic_slice_in_dim(v, start, window.size, axis)
 
     def own(self, out: jax.Array, at: int) -> jax.Array:
-        """The shard's part of what was computed from a multiple of the stride on."""
+        """Slices the shard's part out of a result from a multiple of the stride on."""
         axis, digits = self.axis("input", at), self.shared[at]
         size = part(self.spec.geometry.input[at], parts(digits, self.bases))
         if out.shape[axis] == size:
@@ -172,7 +172,7 @@ class _Work(NamedTuple):
         return lax.dynamic_slice_in_dim(out, start, size, axis)
 
     def shard(self, at: int) -> jax.Array:
-        """Which shard of this axis of space the device has."""
+        """The number of the device's shard of this spatial axis."""
         place = jnp.zeros((), np.int32)
         for digit in self.shared[at]:
             place = place * self.bases[digit] + lax.axis_index(names((digit,)))
@@ -182,11 +182,11 @@ class _Work(NamedTuple):
         return letters(self.spec, role).index((at,))
 
 
-# What a sharding spreads to -----------------------------------------------------------
+# The sharding rule --------------------------------------------------------------------
 
 
 def rule(spec: Spec, arrays: tuple[Any, ...]) -> tuple[str, dict[str, int]]:
-    """Letters in the notation of `custom_partitioning`, and sizes of merged ones."""
+    """The rule of `custom_partitioning`, and the sizes of merged letters."""
     sizes = spec.sizes(*(v.shape for v in arrays[:2]))
     known: dict[str, int] = {}
     lines = {role: _line(spec, sizes, role, known) for role in LETTERS}

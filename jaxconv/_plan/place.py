@@ -1,4 +1,4 @@
-"""Where a contraction is to run: all that the plan knows besides the case itself."""
+"""Where a contraction will run: everything that the plan knows besides the case."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from jaxconv._plan import onednn
 
 
 class Place(NamedTuple):
-    """A platform, and what is done there with the program that a lowering becomes part
-    of.
+    """A platform, and the kind of program that a lowering becomes part of.
 
-    ``partitioned``: XLA partitions the program over several devices.  ``exporting``:
-    `jax.export` makes it, so it may run elsewhere, and later.  ``onednn``: whether
-    oneDNN may be called; not in a place that is made by hand.
+    partitioned: XLA partitions the program over several devices.
+    exporting: `jax.export` makes the program, so it may run on another machine.
+    onednn: oneDNN may be called.
     """
 
     platform: str
@@ -26,7 +25,7 @@ class Place(NamedTuple):
 
     @classmethod
     def here(cls, platform: str | None = None) -> Place:
-        """One device of a platform; by default of the one that JAX uses here."""
+        """One device of a platform, by default of JAX's default platform."""
         return cls._with_onednn(platform_name(platform or jax.default_backend()))
 
     @classmethod
@@ -44,14 +43,14 @@ class Place(NamedTuple):
 
 
 def platform_name(backend: str) -> str:
-    """JAX's name of a backend as that of a lowering platform."""
+    """Converts the name of a JAX backend to that of a lowering platform."""
     return {"gpu": "cuda"}.get(backend, backend)
 
 
 def partitioned(axis_context: Any) -> bool:
-    """Whether XLA partitions what is lowered here over more than one device."""
+    """Whether XLA partitions the program over more than one device."""
     mesh = getattr(axis_context, "mesh", None)
     if mesh is None:
         return getattr(axis_context, "num_devices", 1) > 1
-    manual = frozenset(axis_context.manual_axes)  # handled by shard_map's function
+    manual = frozenset(axis_context.manual_axes)  # partitioned by shard_map
     return math.prod(n for name, n in mesh.shape.items() if name not in manual) > 1

@@ -1,7 +1,7 @@
-"""Whether oneDNN works on this machine: tried once, in a process that may die of it.
+"""Tests once whether oneDNN works on this machine, in a process that may crash.
 
-The parent runs this module in a child and keeps what came of it in the user's cache
-folder.  The child compares convolutions of every kind with NumPy.
+The parent runs this module in a child process, and stores the result in the user's
+cache folder.  The child compares convolutions of every kind with NumPy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 
 from jaxconv._plan.machine import processor
 
-SECONDS = 120  # for the child
-NEAR = 1e-5  # how near float32 comes, in units of the largest result
+SECONDS = 120  # time limit of the child
+NEAR = 1e-5  # tolerance for float32, relative to the largest result
 
 
 class Found(NamedTuple):
-    """What a probe found: None if oneDNN works, or why it does not."""
+    """The result of a probe: None if oneDNN works, else why it does not."""
 
     failed: str | None
 
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 def run() -> Found:
-    """Probes this machine, and remembers what came of it."""
+    """Probes this machine, and stores the result."""
     found = Found(_in_a_child("float32"))
     _keep(found)
     remembered.cache_clear()
@@ -49,7 +49,7 @@ _kept_here: dict[str, Found] = {}  # also where the cache folder cannot be writt
 
 @functools.cache
 def remembered() -> Found | None:
-    """What a probe of this machine and jaxlib found, if there was one."""
+    """The stored result for this machine and jaxlib, or None."""
     if key() in _kept_here:
         return _kept_here[key()]
     try:
@@ -61,14 +61,14 @@ def remembered() -> Found | None:
 
 
 def path() -> Path:
-    """The file in the user's cache folder, as the XDG specification has it."""
+    """The file in the user's cache folder, by the XDG specification."""
     folder = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
     return base / "jaxconv" / "onednn.json"
 
 
 def key() -> str:
-    """The jaxlib and the machine that a probe holds for."""
+    """The jaxlib and the processor for which a result is valid."""
     return f"jaxlib {version('jaxlib')}, {sys.platform} {_processor()}"
 
 
@@ -81,7 +81,7 @@ def _processor() -> str:
 
 
 def _keep(found: Found) -> None:
-    """Writes the file anew in one step, so that no reader sees half of it."""
+    """Stores a result; replaces the file atomically, for concurrent readers."""
     file = path()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def _keep(found: Found) -> None:
 
 
 def _in_a_child(dtype: str) -> str | None:
-    """None if everything came out right, else what went wrong."""
+    """Runs the child; None if all its results are right, else what went wrong."""
     if not sys.executable:
         return "there is no Python executable to try it with"
     command = [sys.executable, "-m", "jaxconv._plan.probe", dtype]
@@ -159,8 +159,10 @@ def _compute(role: Any, spec: Any, a: Any, b: Any) -> Any:
 
 
 def _kinds() -> list[tuple[Any, int, tuple[int, int, int]]]:
-    """Geometries, groups, and batch and channels per group: asymmetric, strided,
-    dilated, grouped and depthwise, with one to three axes, and cut.
+    """Geometries, groups, and (batch, input channels, output channels) per group.
+
+    There are asymmetric, negatively padded, strided, dilated, grouped and depthwise
+    convolutions, with one to three axes.
     """
     from jaxconv._core.geometry import Geometry
 
@@ -194,7 +196,7 @@ def _kinds() -> list[tuple[Any, int, tuple[int, int, int]]]:
 
 
 def by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The contraction, channels last, as one product of two arrays for each tap."""
+    """The contraction with channels last, as one product per tap."""
     g, groups = spec.geometry, spec.groups
     sizes = spec.sizes(a.shape, b.shape)
     out = np.zeros(spec.result_shape(a.shape, b.shape))
@@ -210,7 +212,7 @@ def by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
             y[part[1]] += np.einsum("n...gc,cgo->n...go", x[part[0]], w[tap])
         elif spec.role == "input":
             x[part[0]] += np.einsum("n...go,cgo->n...gc", y[part[1]], w[tap])
-        else:  # an einsum adds up no axes that "..." stands for
+        else:  # an einsum cannot sum over the axes of "..."
             rows = (
                 v.reshape(-1, groups, v.shape[-1]) for v in (x[part[0]], y[part[1]])
             )
@@ -219,7 +221,7 @@ def by_numpy(spec: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _reached(g: Any, tap: tuple[int, ...]) -> tuple[list[slice], list[slice]]:
-    """The inputs that a tap reads, and the positions that it reads them for."""
+    """The slices of inputs that a tap reads, and of the positions that read them."""
     read: list[slice] = []
     written: list[slice] = []
     for axis, t in zip(g.axes, tap, strict=True):

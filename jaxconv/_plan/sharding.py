@@ -1,11 +1,11 @@
-"""The plan's rule for programs that XLA partitions, where a contraction may not itself.
+"""The plan's rule for contractions that XLA partitions.
 
-A contraction divides itself into shards (`partition`), but not in a program for TPUs or
-an exported one, and not inside a `jax.shard_map` that leaves some mesh axes to XLA.
-There it is a product per tap, with batch, channels and groups apart and space shifted
-without a change of size: XLA partitions all of these rightly, over any axis.  Of
-convolutions it makes wrong programs, and it gathers the image of one with groups
-(docs/xla-notes.md).
+A contraction usually partitions itself (`partition`).  It cannot do so in a program for
+TPUs, in an exported program, or inside a `jax.shard_map` that leaves some mesh axes to
+XLA.  There it is computed as one product per tap, with separate axes for batch, groups
+and channels, and with spatial shifts that do not change sizes.  XLA partitions these
+correctly over any axis.  Its programs for partitioned convolutions are wrong in some
+cases, and it gathers the whole image for grouped ones (docs/xla-notes.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Layers for Equinox with PyTorch's meaning: ``import jaxconv.equinox``.
 
-Each is a few lines over a function of `jaxconv`, which has the formulas and says what
-the arguments mean.  They take one image or a batch.  Weights start as PyTorch's do.
+Each layer calls a function of `jaxconv`, whose documentation has the formula and the
+arguments.  Layers take one image or a batch.  Weights are initialised as in PyTorch.
 """
 
 from jaxconv.equinox._layers import Conv as Conv

@@ -1,4 +1,4 @@
-"""The layers of `jaxconv.equinox`, each a few lines over a function."""
+"""The layers of `jaxconv.equinox`, each of which calls one function of `jaxconv`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class _Layer(eqx.Module):
 
 
 class Conv(_Layer):
-    """`jaxconv.conv` with a kernel and a bias of its own, as PyTorch's Conv1d to 3d.
+    """`jaxconv.conv` with a kernel and a bias, as in PyTorch's Conv1d to Conv3d.
 
     Args:
-      in_channels, out_channels: of x and of the result; groups divides both.
-      kernel_size: the window, one int per axis of space.
+      in_channels, out_channels: channels of x and of the result; groups divides both.
+      kernel_size: the window, one int per spatial axis.
       stride, padding, dilation, groups, padding_mode, layout: as in `jaxconv.conv`.
-      bias: whether there is one.
-      key: for the first weights.
+      bias: whether there is a bias.
+      key: random key for the initial weights.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class Conv(_Layer):
 
 
 class ConvTranspose(_Layer):
-    """`jaxconv.conv_transpose` with weights of its own, as PyTorch's ConvTranspose2d.
+    """`jaxconv.conv_transpose` with a kernel and a bias, as PyTorch's ConvTranspose2d.
 
-    Equinox' own layer turns its kernel and exchanges its channels.
+    Equinox' own layer flips its kernel and exchanges its channels.
 
     Args:
-      in_channels, out_channels: of x and of the result; groups divides both.
-      kernel_size: the window, one int per axis of space.
+      in_channels, out_channels: channels of x and of the result; groups divides both.
+      kernel_size: the window, one int per spatial axis.
       stride, padding, output_padding, dilation, groups, padding_mode, layout: as in
-        `jaxconv.conv_transpose`: those of the convolution that is undone.
-      bias: whether there is one.
-      key: for the first weights.
+        `jaxconv.conv_transpose`: those of the matching convolution.
+      bias: whether there is a bias.
+      key: random key for the initial weights.
     """
 
     def __init__(
@@ -115,20 +115,22 @@ class ConvTranspose(_Layer):
 
 
 class DeformConv(_Layer):
-    """`jaxconv.deform_conv`, with its offsets and masks from a convolution of x.
+    """`jaxconv.deform_conv` whose offsets and masks are computed by a convolution of x.
 
-    That convolution, ``conv_offset``, starts at zero: every offset is 0 and every mask
-    sigmoid(0) = 1/2, so the layer begins as half of an ordinary convolution.  Its
-    first channels are the offsets, its last ones the masks before the sigmoid.
+    The weights of that convolution, ``conv_offset``, are initially zero.  Every offset
+    is then 0 and every mask sigmoid(0) = 1/2, so that the layer is initially half of an
+    ordinary convolution.  The first channels of ``conv_offset`` are the offsets, the
+    last ones the masks before the sigmoid.
 
     Args:
-      in_channels, out_channels: of x and of the result; groups divides both.
-      kernel_size: the window, one int per axis of space.
+      in_channels, out_channels: channels of x and of the result; groups divides both.
+      kernel_size: the window, one int per spatial axis.
       stride, padding, dilation, layout: as in `jaxconv.deform_conv`.
-      groups: of the kernel; offset_groups: of the offsets, which divide in_channels.
+      groups: groups of the kernel.
+      offset_groups: groups of the offsets, a divisor of in_channels.
       mask: whether there are masks (DCN v2) or not (v1).
-      bias: whether there is one.
-      key: for the first weights.
+      bias: whether there is a bias.
+      key: random key for the initial weights.
     """
 
     conv_offset: Conv
@@ -170,15 +172,15 @@ class DeformConv(_Layer):
 
 
 def from_torch(model: M, state_dict: Mapping[str, Any]) -> M:
-    """A model whose layers have the convolutions of a PyTorch checkpoint.
+    """Returns a model with the convolutions of a PyTorch checkpoint.
 
-    Each layer of this module takes the entries that have its path in the model, with
-    points between the names: ``down.0.weight`` becomes ``model.down[0].kernel``.  The
-    other entries (normalisation, linear layers) are left alone.
+    Each layer of this module takes the entries whose name is its path in the model,
+    joined by dots: ``down.0.weight`` becomes ``model.down[0].kernel``.  Other entries
+    (normalisation, linear layers) are ignored.
 
     Args:
-      model: whose layers say which entries to take; it is not changed.
-      state_dict: of tensors, or of NumPy arrays.
+      model: its layers determine the entries to take; it is not changed.
+      state_dict: a mapping of names to tensors or NumPy arrays.
 
     Returns:
       A new model.

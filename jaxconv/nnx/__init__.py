@@ -1,7 +1,7 @@
 """Layers for Flax NNX with PyTorch's meaning: ``import jaxconv.nnx``.
 
-Each is a few lines over a function of `jaxconv`, which has the formulas and says what
-the arguments mean.  Weights start as PyTorch's do.
+Each layer calls a function of `jaxconv`, whose documentation has the formula and the
+arguments.  Weights are initialised as in PyTorch.
 """
 
 from jaxconv.nnx._layers import Conv as Conv
