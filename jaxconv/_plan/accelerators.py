@@ -26,7 +26,7 @@ def _in_floats(case: Case) -> bool:
 
 
 def _one_position(case: Case) -> bool:
-    """The input role with one position, where cuDNN would compute a full convolution."""
+    """The input role with a single position, for which cuDNN computes far too much."""
     one = case.geometry.positions == 1
     return _in_floats(case) and case.role == "input" and one
 
