@@ -321,6 +321,8 @@ def test_gains_are_a_column_where_there_are_any() -> None:
     assert len(second) < len(head)
     assert "gain: how many times" in str(found) == repr(found)
     assert ">gain<" in found._repr_html_()
+    work = found.plot().axes[0]
+    assert [text.get_text().strip() for text in work.texts] == [first.split()[-1]]
     elsewhere = summarize(net, *shapes, platform="cuda")
     assert [layer.gain for layer in elsewhere.layers] == [None, None]
     assert "gain" not in str(elsewhere)

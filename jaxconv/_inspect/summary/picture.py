@@ -47,8 +47,15 @@ def _work(panel: Any, summary: Contents, layers: list[Layer | Product]) -> None:
     valid += whole[len(summary.layers) :]
     panel.barh(places, whole, color=colours, alpha=FAINT)
     panel.barh(places, valid, color=colours)
+    for place, layer in enumerate(summary.layers):
+        if layer.gain:
+            words = f" {_table.times(layer.gain)}"
+            panel.text(whole[place], place, words, va="center", fontsize=6)
+    known = any(layer.gain for layer in summary.layers)
+    panel.margins(x=0.1 if known else 0.05)
     total = _table.number(summary.totals.work)
-    panel.set(xlabel="multiply-adds", title=f"{total} multiply-adds")
+    label = "multiply-adds" + "; ×: gain over lax" * known
+    panel.set(xlabel=label, title=f"{total} multiply-adds")
     panel.xaxis.set_major_formatter(lambda value, _: _table.number(int(value)))
 
 
