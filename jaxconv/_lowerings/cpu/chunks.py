@@ -1,9 +1,9 @@
-"""``chunks``: the kernel's gradient as a sum over parts that a core's cache holds.
+"""``chunks``: the kernel's gradient as a sum over parts that fit a core's cache.
 
-XLA's convolution for this role first puts both images in another order, with the batch
-innermost, and then reads them again and again.  In a loop over parts, each small enough
-to stay in the cache meanwhile, both are cheap.  A part is some images of the batch, or
-where one image is too large a band of its longest axis.
+XLA's convolution for this role transposes both images, so that the batch is innermost,
+and then reads them many times.  In a loop over parts that fit the cache, both are
+cheap.  A part is some images of the batch or, if one image is too large, a band of its
+longest axis.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from jaxconv._core.spec import Case, Shape, Spec
 from jaxconv._lowerings.base import Lowering, frame, framed_bytes
 from jaxconv._lowerings.general import xla
 
-PART = 2**21  # bytes of x and y together in a part; twice and half as much cost 10 %
+PART = 2**21  # bytes of x and y in a part; twice or half as much costs 10 %
 
 
 class Parts(NamedTuple):
-    """``full`` parts of ``size`` images, or positions of ``axis``, and the rest."""
+    """``full`` parts of ``size`` images, or positions along ``axis``, and the rest."""
 
     axis: int | None  # None for the batch
     size: int
@@ -43,9 +43,9 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def split(batch: int, size: int, spec: Spec) -> Parts:
-    """Parts of about ``PART`` bytes of x's and y's ``size``.
+    """Parts of about ``PART`` bytes; x and y have ``size`` bytes together.
 
-    XLA is twice as quick with a whole multiple of 8 images, or of 4, as with 9.
+    XLA is twice as fast with a multiple of 8 or 4 images as with 9.
     """
     batch = max(1, batch)
     image, positions = max(1, size // batch), spec.geometry.output
@@ -59,9 +59,10 @@ def split(batch: int, size: int, spec: Spec) -> Parts:
 
 
 def gains(case: Case, images: int = 8) -> bool:
-    """Where the loop is quicker: y wide, images past the cache, long sums in a part.
+    """Whether the loop is faster.
 
-    Fewer channels of y are fewer than a vector has, unless ``images`` fill it up.
+    It is if the images do not fit the cache, the sums in a part are long, and y has
+    enough channels, or enough ``images`` in a part, to fill a vector.
     """
     n, _, o = case.sizes
     size = case.bytes("input") + case.bytes("output")
@@ -75,7 +76,10 @@ def gains(case: Case, images: int = 8) -> bool:
 
 
 def _images(x: jax.Array, y: jax.Array, spec: Spec, parts: Parts) -> jax.Array:
-    """Every ``full``-th image makes a part: a batch in shards stays in them."""
+    """Loops over parts, each of every ``full``-th image of the batch.
+
+    So each part has images of every shard of a sharded batch.
+    """
     size, whole = parts.size, parts.size * parts.full
     a, b = (v[:whole].reshape(size, parts.full, *v.shape[1:]) for v in (x, y))
 
@@ -88,7 +92,7 @@ def _images(x: jax.Array, y: jax.Array, spec: Spec, parts: Parts) -> jax.Array:
 
 
 def _bands(x: jax.Array, y: jax.Array, spec: Spec, parts: Parts) -> jax.Array:
-    """Image by image and band by band; the last bands of all images are one part."""
+    """Loops over images and bands; the last bands of all images are one part."""
     axis, size, whole = parts.axis or 0, parts.size, parts.size * parts.full
     *_, along = list(spec.geometry.axes)[: axis + 1]
     x = frame(x, [read_extent(along)], axis + 1)
@@ -122,7 +126,7 @@ def _zeros(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _band(spec: Spec, axis: int, size: int) -> Spec:
-    """``size`` positions of one axis, which is framed already."""
+    """The spec of ``size`` positions of one axis, which is already padded."""
     g = spec.geometry
     reach = (size - 1) * g.stride[axis] + list(g.axes)[axis].span
     geometry = Geometry(
@@ -149,7 +153,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The framed image, and of one part, the last included, what computes it needs."""
+    """The padded image, and the scratch of one part, the last one included."""
     n = case.sizes.n
     size = case.bytes("input") + case.bytes("output")
     parts = split(n, size, case.spec)

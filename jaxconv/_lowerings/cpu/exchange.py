@@ -1,9 +1,10 @@
-"""``exchange``: the kernel's gradient with the parts of x and y exchanged.
+"""``exchange``: the kernel's gradient with the roles of x and y exchanged.
 
-For stride 1 the sum over p of x[p + t*d - lo] y[p] can be read the other way, as y
-slid over x: the same contraction with the taps counted from the far end.  XLA's kernel
-gradient takes the channels of the window as its output channels, and is fast only if
-they are many; where y has few channels and x has many, x is the better window.
+For stride 1, the sum over p of x[p + t*d - lo] y[p] is with q = p + t*d - lo the sum
+over q of y[q - t*d + lo] x[q].  That is the same contraction with y as its image, x as
+its kernel, and taps in reverse.  The channels of the kernel are the output channels of
+XLA's convolution, which is fast only if there are many.  So x is the better kernel if
+it has many channels and y has few.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from jaxconv._lowerings.general import xla
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     low = tuple(axis.span - 1 - axis.lo for axis in g.axes)
-    turned = Geometry(g.output, g.kernel, g.input, g.stride, g.dilation, low)
-    out = xla.kernel(y, x, replace(spec, geometry=turned))
+    exchanged = Geometry(g.output, g.kernel, g.input, g.stride, g.dilation, low)
+    out = xla.kernel(y, x, replace(spec, geometry=exchanged))
     return flip(out).swapaxes(-1, -2)
 
 
@@ -40,7 +41,7 @@ def spreads(case: Case) -> str | None:
 
 LOWERING = Lowering(
     "exchange",
-    "the kernel's gradient with y slid over x",
+    "the kernel's gradient as a convolution of y by x",
     {"kernel": kernel},
     refuse,
     xla.scratch,

@@ -1,9 +1,8 @@
 """``grouped``: neighbouring groups merged into blocks, one dense convolution per block.
 
-A group of few channels is too narrow for a matrix product.  Several together, with
-zeros where kernel and input belong to different groups, waste work but run fast.
-For the kernel's gradient the dense gradient of the block is taken, and of it only the
-groups' own part.
+A group of few channels is too narrow for a fast matrix product.  A block of several
+groups with a block-diagonal kernel wastes work on zeros, but runs fast.  The kernel's
+gradient is the diagonal part of the block's dense gradient.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from jaxconv._core.spec import Case, Sizes, Spec
 from jaxconv._lowerings import blocks
 from jaxconv._lowerings.base import Compute, Lowering, reduced
 
-WIDTH = 32  # channels a block has at least, on the wider side, where there are enough
+WIDTH = 32  # the least channels of a block, on its wider side
 
 
 def image(v: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
-    """The output and the input role: one image, and the kernel's blocks made dense."""
+    """The output and the input role, with a block-diagonal kernel."""
     merged = merge(spec.groups, w.shape[-2], w.shape[-1] // spec.groups)
     count = spec.groups // merged
     parts = [
@@ -44,13 +43,13 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
 
 
 def merge(groups: int, c: int, o: int) -> int:
-    """How many groups make a block: the least divisor of them that is wide enough."""
+    """The number of groups in a block: the least divisor that is wide enough."""
     divisors = (m for m in range(1, groups + 1) if groups % m == 0)
     return next((m for m in divisors if m * max(c, o) >= WIDTH), groups)
 
 
 def _dense(spec: Spec) -> Spec:
-    """One block's; kernel gradients in the type to add up in, for `blocks.narrow`."""
+    """The spec of one block; kernel gradients have the type that sums are taken in."""
     if spec.role != "kernel":
         return reduced(spec, groups=1)
     wide = np.promote_types(spec.dtype, accumulator(spec.dtype))
@@ -76,7 +75,7 @@ def refuse(case: Case) -> str | None:
 
 
 def spreads(case: Case) -> str | None:
-    """The kernel's gradient takes only what lies within the groups."""
+    """None for the kernel's gradient, which selects the diagonal part."""
     merged = merge(case.groups, case.sizes.c, case.sizes.o)
     if case.role == "kernel" or merged == 1:
         return None
@@ -84,10 +83,10 @@ def spreads(case: Case) -> str | None:
 
 
 def scratch(case: Case, inner: int) -> int:
-    """The images' and the result's parts, the wide kernel, and what all blocks need.
+    """The parts of images and result, the block kernels, and the scratch of all blocks.
 
-    XLA may keep what one block needs while it computes the others: it orders the
-    blocks as it likes, and jaxlib 0.12 starts them all before it ends one.
+    XLA chooses the order of the blocks, and may keep the scratch of all at once;
+    jaxlib 0.12 does.
     """
     merged = merge(case.groups, case.sizes.c, case.sizes.o)
     images = case.bytes("input") + case.bytes("output")

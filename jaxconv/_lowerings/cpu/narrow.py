@@ -1,9 +1,10 @@
-"""``narrow``: groups of few channels as shifted multiply-adds, of each tap and channel.
+"""``narrow``: groups of few channels, as one shifted multiply-add per tap and channel.
 
-A group of a few channels is too narrow for a matrix product: merged with others, most
-of the product is zeros.  A sum of shifted images, each scaled by one weight, wastes
-nothing.  XLA fuses the sum into one loop along the last axis of space, with channels
-first, which reads from the cache: every image once for each of a group's results.
+A group of few channels is too narrow for a matrix product, and if it is merged with
+others most of the product is zeros.  A sum of shifted images, each multiplied by one
+weight, wastes nothing.  With channels first, XLA fuses the sum into one loop along the
+last spatial axis.  It reads every image once for each result of a group, mostly from
+the cache.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from jaxconv._lowerings.images import window
 from jaxconv._lowerings.phases import by_phases
 
 LEAD = 3  # axes before space: image, group, channel
-PIECES = 16  # that a line is cut into, as an image is into rows
-MOST = {"output": 256, "input": 256, "kernel": 1024}  # products, all written out
+PIECES = 16  # pieces of a 1-D image, which take the place of rows
+MOST = {"output": 256, "input": 256, "kernel": 1024}  # products, which are unrolled
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -57,9 +58,10 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[g, o, c, t] = sum over n and p of x[n, g, c, p*s + t*d - lo] * y[n, g, o, p].
 
-    Rows of y times rows of x: all rows of an image are added in registers, and what is
-    left, one sum for each place in a row, in a product with ones.  A plain sum would be
-    fused with the products, and then runs along the wrong axis.
+    Rows of y are multiplied by rows of x, and the products of all rows of an image are
+    added up in registers.  The remaining sum, over the positions of a row, is a product
+    with ones: XLA would fuse a plain sum with the products, and loop along the wrong
+    axis.
     """
     g = spec.geometry
     x, y = _by_groups(x, spec), _by_groups(y, spec)
@@ -93,7 +95,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _rows(output: Ints) -> tuple[list[Ints], Ints, Ints]:
-    """Where rows start, their size, and by how much a line is padded to whole ones."""
+    """The starts of rows, their size, and the padding of 1-D images to whole pieces."""
     *lead, last = output
     if lead:
         starts = [(*at, 0) for at in np.ndindex(*lead)]
@@ -103,7 +105,7 @@ def _rows(output: Ints) -> tuple[list[Ints], Ints, Ints]:
 
 
 def _by_groups(v: jax.Array, spec: Spec) -> jax.Array:
-    """An image (n, *space, (g, c)) as (n, g, c, *space)."""
+    """From an image (n, *space, (g, c)) to (n, g, c, *space)."""
     v = jnp.moveaxis(v, -1, 1)
     return v.reshape(v.shape[0], spec.groups, -1, *v.shape[2:])
 
@@ -113,7 +115,7 @@ def _channels_last(v: jax.Array) -> jax.Array:
 
 
 def _weights(w: jax.Array, spec: Spec) -> jax.Array:
-    """A kernel (*window, c, (g, o)) as (*window, g, o, c)."""
+    """From a kernel (*window, c, (g, o)) to (*window, g, o, c)."""
     wide = w.astype(accumulator(w.dtype))
     wide = wide.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
     return jnp.moveaxis(wide, -3, -1)
@@ -131,7 +133,7 @@ def _weigh(v: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def terms(case: Case) -> int:
-    """Products that the code writes out: of one element, or of one pair of channels."""
+    """The number of unrolled products, for one element or one pair of channels."""
     taps, (_, c, o) = case.geometry.taps, case.sizes
     if case.role == "kernel":
         return taps * len(_rows(case.geometry.output)[0])
@@ -146,7 +148,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """Images in order and framed, and the result before it is put in order."""
+    """Transposed and padded images, and the result before it is transposed."""
     if case.role == "kernel":
         return _kernel_scratch(case)
     image = "output" if case.role == "input" else "input"
@@ -154,7 +156,7 @@ def scratch(case: Case) -> int:
 
 
 def _kernel_scratch(case: Case) -> int:
-    """And of every tap what is left when the rows are added."""
+    """Transposed and padded images, and for every tap its sums over rows."""
     n, c, o = case.sizes
     _, size, _ = _rows(case.geometry.output)
     left = n * case.groups * c * o * math.prod(size) * accumulator(case.dtype).itemsize

@@ -1,8 +1,9 @@
 """``overlap_add``: a transposed convolution as one product, then sums of overlaps.
 
-Every element of y times the whole kernel gives one window of the result; the windows
-are added where they overlap.  Cut into pieces of the stride, window p covers the pieces
-p to p + width - 1, so the sum is one of ``width`` shifted arrays per axis.
+Each element of y times the whole kernel gives one window of the result, and windows are
+added up where they overlap.  The result is cut into pieces as long as the stride.
+Window p then covers the pieces p to p + width - 1, where width = ceil((d(k-1) + 1)/s),
+so the sum over windows is a sum of ``width`` shifted arrays per axis.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     windows = _windows(y, _pieces(w, widths, spec), spec)
 
     def shifted(piece: tuple[int, ...]) -> jax.Array:
-        """One piece of every window, moved to where it belongs."""
+        """One piece of every window, shifted to its position in the result."""
         part = windows[(slice(None), *(slice(None),) * n, *piece)]
         held = _holds_taps(piece, spec)
-        if not held.all():  # there y met a zero put in, and NaN times zero is NaN
+        if not held.all():  # y was multiplied by added zeros, and NaN * 0 is NaN
             part = jnp.where(held[..., None], part, jnp.zeros((), part.dtype))
         rest = [b - 1 - a for a, b in zip(piece, widths, strict=True)]
         return pad(part, piece, rest)
@@ -44,7 +45,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _holds_taps(piece: Ints, spec: Spec) -> np.ndarray:
-    """Which elements (*residue) of a piece are taps and not zeros put between them."""
+    """Which elements (*residue) of a piece are taps, not added zeros."""
     held = np.ones((), bool)
     for b, axis in zip(piece, spec.geometry.axes, strict=True):
         u = b * axis.s + np.arange(axis.s)
@@ -53,7 +54,7 @@ def _holds_taps(piece: Ints, spec: Spec) -> np.ndarray:
 
 
 def _pieces(w: jax.Array, widths: list[int], spec: Spec) -> jax.Array:
-    """(*window, c, o) as (o, *width, *residue, c), dilation's zeros included."""
+    """The dilated kernel in pieces: (*window, c, o) to (o, *width, *residue, c)."""
     n, g = spec.ndim, spec.geometry
     zero = jnp.zeros((), w.dtype)
     extra = [
@@ -79,14 +80,14 @@ def _windows(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _interleave(x: jax.Array, n: int) -> jax.Array:
-    """(n, *m, *s, c) as (n, m*s, ..., c)."""
+    """From (n, *m, *s, c) to (n, m*s, ..., c)."""
     pairs = [axis for a in range(n) for axis in (1 + a, n + 1 + a)]
     merged = [x.shape[1 + a] * x.shape[n + 1 + a] for a in range(n)]
     return x.transpose(0, *pairs, 2 * n + 1).reshape(x.shape[0], *merged, x.shape[-1])
 
 
 def _in_place(x: jax.Array, spec: Spec) -> jax.Array:
-    """Cuts off what fell on padding, and adds zeros where no window reached."""
+    """Cuts off the padding, and adds zeros for inputs that no window reads."""
     inside: list[slice] = []
     low: list[int] = []
     high: list[int] = []
@@ -106,7 +107,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """All windows side by side, before they are added, and the kernel in pieces."""
+    """All windows before they are added up, and the kernel in pieces."""
     g, (n, c, o) = case.geometry, case.sizes
     pieces = math.prod(-(-a.span // a.s) * a.s for a in g.axes)
     windows = n * g.positions * pieces * c * max(4, case.dtype.itemsize)

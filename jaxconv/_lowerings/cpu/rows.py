@@ -1,6 +1,6 @@
-"""``rows``: a 1-D convolution as a 2-D one of images one row high.
+"""``rows``: a 1-D convolution as a 2-D one with images of height 1.
 
-XLA's fast convolution on a CPU has exactly two spatial dimensions.
+XLA's fast convolution on a CPU needs exactly two spatial axes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jaxconv._lowerings.base import Compute, Lowering, reduced
 
 
 def contract(a: jax.Array, b: jax.Array, spec: Spec, run: Compute) -> jax.Array:
-    """Any role: the axis of height stands first in a kernel, second in an image."""
+    """Any role; the axis of height is the first of a kernel, the second of an image."""
     height = {"kernel": 0, "input": 1, "output": 1}
     first, second = (height[operand] for operand in spec.operands)
     a, b = jax.numpy.expand_dims(a, first), jax.numpy.expand_dims(b, second)

@@ -1,7 +1,7 @@
-"""``separate``: one dense convolution for each group, side by side.
+"""``separate``: one dense convolution for each group.
 
-No zeros are put between groups, so that NaN and infinity stay in their own group;
-many narrow groups are slow this way.
+It adds no zeros between groups, so NaN and infinity stay in their own group.  It is
+slow for many narrow groups.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxconv._lowerings.base import Compute, Lowering, reduced
 
 
 def contract(a: jax.Array, b: jax.Array, spec: Spec, run: Compute) -> jax.Array:
-    """Any role: both operands and the result have the groups in their last axis."""
+    """Any role, since operands and result all have the groups in their last axis."""
     parts = [
         run(first, second, reduced(spec, groups=1))
         for first, second in zip(_cut(a, spec), _cut(b, spec), strict=True)
@@ -35,7 +35,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case, inner: int) -> int:
-    """The parts of operands and result, and what each convolution needs."""
+    """The parts of operands and result, and the scratch of each convolution."""
     return case.operand_bytes + case.groups * inner
 
 

@@ -1,10 +1,10 @@
 """``shift``: depthwise convolutions as shifted multiply-adds, one per tap.
 
-With one input channel per group there is nothing to contract but the taps: the result
-is a sum of copies of the image, each moved by one tap and scaled channel by channel.
+With one input channel per group a result is a sum over taps only: a sum of copies of
+the image, each shifted by one tap and multiplied by that tap's weight of each channel.
 XLA fuses the sum into one loop along the innermost axis, which reads from the cache.
-That loop is as quick in either layout, and several times slower across a transpose, so
-this lowering is native: it takes the operands in the caller's layout.
+The loop is equally fast in both layouts and several times slower after a transpose, so
+this lowering is native: operands keep the caller's layout.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from jaxconv._lowerings.cpu.shift_kernel import kernel
 from jaxconv._lowerings.images import LARGE, repeat, tap_weights, window
 from jaxconv._lowerings.phases import by_phases
 
-UNROLLED = 64  # taps in one fused sum: the code of more no longer fits the cache
-MOST = 256  # taps of one residue, all unrolled
+UNROLLED = 64  # the most taps in one fused sum, whose code must fit the cache
+MOST = 256  # the most taps of one residue, which are all unrolled
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -69,7 +69,10 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def _multiples(
     y: jax.Array, taps: jax.Array, spec: Spec
 ) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Image and weights of each of a channel's kernels, apart: so that XLA fuses."""
+    """The images and weights of each kernel of a channel, as separate arrays.
+
+    XLA fuses sums of separate arrays.
+    """
     axis = spec.axis("output", "o")
     many = y.shape[axis] // spec.groups
 
@@ -93,7 +96,7 @@ def _add_multiples(x: jax.Array, spec: Spec) -> jax.Array:
 def _by_images(
     compute: Callable[[jax.Array], jax.Array], x: jax.Array, growth: int = 1
 ) -> jax.Array:
-    """Large batches in a loop, so that padded copies stay in the cache."""
+    """Loops over the images of large batches, so that padded copies fit the cache."""
     n, size = x.shape[0], x.size * x.dtype.itemsize * growth
     if n < 2 or size < LARGE:
         return compute(x)
@@ -103,7 +106,7 @@ def _by_images(
 def _weighted_sum(
     x: jax.Array, taps: jax.Array, size: Ints, stride: Ints, spec: Spec
 ) -> jax.Array:
-    """The taps' sum; a loop over the leading taps where they are too many to unroll."""
+    """The sum over taps; loops over taps of the first axis if they are too many."""
     g, lead = spec.geometry, spec.lead
     if g.taps <= UNROLLED:
         return _unrolled(x, taps, size, stride, spec)
@@ -150,7 +153,7 @@ def scratch(case: Case) -> int:
     framed = wide * framed_bytes(case, "input")
     if case.role == "output":
         return (1 + o) * framed + summed_bytes(case)
-    # Padded once more, to whole blocks.
+    # Both are padded once more, to whole blocks.
     return 2 * o * framed + wide * case.bytes("output")
 
 

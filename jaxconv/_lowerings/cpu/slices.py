@@ -1,7 +1,7 @@
 """``slices``: a 3-D convolution as 2-D convolutions of its slices, summed over depth.
 
-XLA's fast convolution has two spatial dimensions.  The leading ones join the batch;
-each of their taps is one 2-D convolution over the slices that it reads.
+XLA's fast convolution on a CPU has two spatial axes.  The leading axes are merged into
+the batch, and each of their taps is one 2-D convolution of the slices that it reads.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
-    """With stride 1 in the leading axes, whose taps are then turned around."""
+    """Flips the leading axes of the kernel; their stride must be 1."""
     lead, plane = _parts(spec)
     y = frame(y, [spread_extent(axis) for axis in lead.axes])
     turned = replace(lead, output=lead.input)
@@ -59,14 +59,14 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
 
 
 def _stacked(v: jax.Array, lead: Ints) -> jax.Array:
-    """The batch of slices with its leading axes apart again."""
+    """Splits the batch of slices into the batch and its leading axes."""
     return v.reshape(-1, *lead, *v.shape[1:])
 
 
 def _parts(spec: Spec) -> tuple[Geometry, Spec]:
-    """The geometry of the leading axes, and the contraction of one slice.
+    """The geometry of the leading axes, and the spec of one slice's contraction.
 
-    Its results are added up, hence in the type to add up in.
+    Its results are added up, so they have the accumulator type.
     """
     g = spec.geometry
     fields = ("input", "kernel", "output", "stride", "dilation", "low")
@@ -84,7 +84,7 @@ def inner(case: Case) -> Case:
 
 
 def inner_slices(case: Case) -> int:
-    """How many slices of each image one leading tap reads."""
+    """The number of slices of an image that one leading tap reads."""
     lead, _ = _parts(case.spec)
     return math.prod(lead.input if case.role == "input" else lead.output)
 
@@ -109,7 +109,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case, inner: int) -> int:
-    """The padded image, slices, and the results of all leading taps, to be added."""
+    """The padded image, slices, and the results of all leading taps."""
     *lead, _, _ = case.geometry.kernel
     taps = math.prod(lead)
     image: Role = "output" if case.role == "input" else "input"
@@ -117,7 +117,7 @@ def scratch(case: Case, inner: int) -> int:
     read = inner_slices(case) / math.prod(case.spec.space(image)[:-2])
     copies = taps if strided or case.role == "kernel" else 1
     slices = math.ceil(copies * read * case.bytes(image))
-    results = case.bytes("output")  # put in order
+    results = case.bytes("output")  # transposed
     if case.role != "kernel":
         results = taps * summed_bytes(case)
     framed = framed_bytes(case, image) + case.bytes("kernel")

@@ -1,9 +1,10 @@
 """``taps``: one matrix product per tap, over all positions.
 
-Without its taps a convolution is a matrix product: positions times channels.  So the
-output is a sum of products of shifted images with the kernel's slices, and each slice
-of the kernel's gradient is a product of the shifted input with the output.  Where the
-products are large they are added in a loop, image by image if one alone is large.
+For one tap a convolution is a matrix product, (positions, channels) times (channels,
+outputs).  So the output is the sum over taps of products of shifted images with slices
+of the kernel, and each slice of the kernel's gradient is a product of a shifted input
+with the output.  Large products are added up in a loop over taps, and if a single image
+is large, in a loop over images too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from jaxconv._lowerings.base import (
 )
 from jaxconv._lowerings.images import window
 
-LARGE = 1 << 20  # bytes of products, from which on a loop over taps is quicker
+LARGE = 1 << 20  # bytes of products from which a loop over taps is faster
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -43,7 +44,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
-    """With stride 1: the output role of the turned kernel."""
+    """The output role of the flipped kernel, for stride 1."""
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     w = swap_channels(flip(w), spec.groups)
@@ -52,7 +53,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """w[t] = shifted(x, t)^T y."""
+    """w[t] = shifted(x, t)ᵀ y."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
     x = frame(x, extents)
@@ -67,7 +68,7 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _products_in_a_loop(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """Both with their positions last, where 16-bit products want what they add up."""
+    """The kernel role for 16-bit types, whose products need the summed axis last."""
     g = spec.geometry
     x, y = jnp.moveaxis(x, -1, 0), jnp.moveaxis(y, -1, 0).reshape(y.shape[-1], -1)
 
@@ -119,7 +120,7 @@ def _sum_in_a_loop(
 
 
 def _starts(spec: Spec) -> jax.Array:
-    """Where each tap begins to read, (taps, axes)."""
+    """The first element that each tap reads, (taps, axes)."""
     taps = np.array(list(np.ndindex(spec.geometry.kernel)), np.int32)
     return jnp.asarray(taps * np.array(spec.geometry.dilation, np.int32))
 
@@ -127,7 +128,7 @@ def _starts(spec: Spec) -> jax.Array:
 def _part(
     x: jax.Array, start: jax.Array, size: Ints, stride: Ints, lead: int
 ) -> jax.Array:
-    """What a tap reads: of the axes from ``lead`` on, by steps of the stride."""
+    """The elements that a tap reads; the spatial axes begin at ``lead``."""
     n = len(size)
     reach = [(p - 1) * s + 1 for p, s in zip(size, stride, strict=True)]
     at, shape = [jnp.zeros((), start.dtype)] * x.ndim, list(x.shape)
@@ -137,7 +138,7 @@ def _part(
 
 
 def shifted(x: jax.Array, tap: Ints, size: Ints, stride: Ints, spec: Spec) -> jax.Array:
-    """What a tap reads at every position, as (positions, channels)."""
+    """The elements that a tap reads at all positions, as (positions, channels)."""
     start = [t * d for t, d in zip(tap, spec.geometry.dilation, strict=True)]
     stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, size, stride, strict=True)]
     x = x[(slice(None), *map(slice, start, stop, stride))]
@@ -153,7 +154,7 @@ def refuse(case: Case) -> str | None:
 
 
 def scratch(case: Case) -> int:
-    """The padded image; and a shifted image or a product for every tap at once."""
+    """The padded image, and a shifted image or a product for every tap."""
     if case.role == "kernel":
         return _kernel_scratch(case)
     image: Role = "output" if case.role == "input" else "input"
@@ -168,7 +169,10 @@ def scratch(case: Case) -> int:
 
 
 def _kernel_scratch(case: Case) -> int:
-    """In a loop both operands in order as well, y wide where no unit takes it short."""
+    """The same for the kernel role; in a loop both operands are transposed too.
+
+    A processor without 16-bit units also needs y in the wider type.
+    """
     g, (n, c, _) = case.geometry, case.sizes
     framed, product = framed_bytes(case, "input"), 2 * summed_bytes(case)
     shifted = n * c * g.positions * accumulator(case.dtype).itemsize
