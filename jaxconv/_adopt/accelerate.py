@@ -1,4 +1,4 @@
-"""Existing models on jaxconv, without changing them."""
+"""Runs existing models on jaxconv without changing them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Accelerated(ContextDecorator):
-    """What `accelerate` returns without a function: a context manager and decorator.
+    """The result of `accelerate` without a function: a context manager and decorator.
 
-    It can be entered again while it is entered, and in several threads.
+    It is reentrant, and can be entered in several threads.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Accelerated(ContextDecorator):
 
 
 class _Entry(Accelerated):
-    """A function that starts a block, too: ``with accelerate:`` is as with ``()``."""
+    """A function that is a context manager too, so ``with accelerate:`` needs no ()."""
 
     def __init__(self, start: Callable[..., Any]) -> None:
         super().__init__()
@@ -75,47 +75,49 @@ def accelerate(fn: Callable[..., Any] | None = None, /, *, fuse: bool = True) ->
 
     .. math:: \mathrm{accelerate}(f)(x) = f(x)
 
-    to rounding, sooner: each `jax.lax.conv_general_dilated` in f, whichever library
-    called it, becomes the contraction that it is and gets the lowering planned for it.
+    up to rounding, but faster: each `jax.lax.conv_general_dilated` in f, whichever
+    library calls it, is replaced by jaxconv's contraction, for which a lowering is
+    chosen.
 
     ``accelerate(fn)``, the recommended form, returns a function that traces fn as
-    `jax.jit` does, rewrites the convolutions in its jaxpr (through jit, scan, while,
-    cond, checkpoint, shard_map and functions with derivative rules of their own), and
-    evaluates that.  Nothing is patched.  Modules of Flax NNX among the arguments, and
-    one that fn is or is bound to, are updated as Flax' own transformations do; so are
-    dictionaries and lists that fn changes.  A function that contains its gradient, such
-    as a whole training step, holds JAX's own differentiated convolutions; they are read
-    back as the gradients they are, so ``accelerate(train_step)`` is as quick as a step
-    that takes ``jax.grad(accelerate(loss))``.  It does not compile: wrap it in
-    `jax.jit`, as ``jax.jit(jaxconv.accelerate(fn))``.
+    `jax.jit` does, rewrites the convolutions in its jaxpr, and evaluates the result.
+    It also rewrites those inside jit, scan, while, cond, checkpoint, shard_map and
+    functions with their own derivative rules.  Nothing is patched.  It does not
+    compile: write ``jax.jit(jaxconv.accelerate(fn))``.
 
-    What a convolution's result goes through element by element (a scale and a shift per
-    channel, as of batch normalisation, an activation, the addition of a residual) joins
-    the convolution where nothing else needs the values in between: the vectors are
-    computed once, and all of it takes one pass over memory.  Zeros put around an image
-    before a convolution become its padding.  Inside a differentiated function the
-    values are kept that the gradient needs.
+    If fn contains its gradient, as a whole training step does, its jaxpr has gradients
+    of convolutions in lax's form.  They are recognised as gradients, so
+    ``accelerate(train_step)`` is as fast as a step with ``jax.grad(accelerate(loss))``.
 
-    A change that would be lost is an error, which names the object: one among the
-    arguments of another type that changes, or one from outside in which fn leaves a
-    traced array.  Return the new value, or call fn inside ``with accelerate():``.
+    Elementwise operations after a convolution are fused with it, if nothing else uses
+    the values between: a scale and a shift per channel, as in batch normalisation, an
+    activation, the addition of a residual.  They take one pass over memory together.
+    Zero padding before a convolution becomes part of it.  In a differentiated function,
+    values that the gradient needs are kept.
 
-    ``with accelerate():`` and ``@accelerate()`` do the same to all that is traced by
-    this thread inside, where the function cannot be got at, as in Keras' ``fit``.
-    `jax.lax`'s convolution primitive is patched meanwhile, and restored on exit.
-    A function that jit traced outside is traced again inside, and the other way round;
-    but whoever keeps a compiled function of their own keeps what it was compiled from.
+    State: modules of Flax NNX among the arguments, and one that fn is or is bound to,
+    are updated as by Flax' own transformations, and so are dictionaries and lists that
+    fn changes.  Any other change would be lost, and is an error that names the object:
+    a changed argument of another type, or a traced array stored outside of fn.  Return
+    the new value instead, or call fn inside ``with accelerate():``.
+
+    ``with accelerate():`` and ``@accelerate()`` do the same for everything that this
+    thread traces inside the block; use them if you cannot wrap the function, for
+    example in Keras' ``fit``.  The convolution primitive of `jax.lax` is patched inside
+    the block, and restored on exit.  A function that was jitted outside is traced again
+    inside, and vice versa, but a compiled function (`jax.stages.Compiled`) does not
+    change.
 
     Args:
       fn: any function of arrays (and trees of them) that jax can trace.  Arguments and
         results that are not arrays are static.
-      fuse: whether what follows a convolution may join it.  A block of
-        ``accelerate()`` never does that: it sees one convolution at a time.
+      fuse: whether to fuse elementwise operations with convolutions.  A block of
+        ``accelerate()`` never does, because it sees one convolution at a time.
 
     Returns:
-      A function of the same arguments and results, and a tree of the same arrays if fn
-      is one, as an Equinox module is; without ``fn``, a context manager
-      that is a decorator too, and can be entered many times, in many threads.
+      A function with the same arguments and results.  If fn is a tree, such as an
+      Equinox module, the result is a tree of the same arrays.  Without ``fn``, a
+      context manager that is also a decorator, reentrant and usable in many threads.
 
     Raises:
       TypeError: fn is not callable.
@@ -135,7 +137,7 @@ def accelerate(fn: Callable[..., Any] | None = None, /, *, fuse: bool = True) ->
       True
 
     Elsewhere: `torch.compile` and `torch.backends.cudnn.benchmark` choose faster
-    convolutions of the same meaning; JAX has no counterpart.
+    convolutions in PyTorch; JAX has no counterpart.
 
     Source: measurement (benchmarks/), and the algebra of `jaxconv.conv_transpose`.
     """

@@ -1,6 +1,7 @@
-"""Puts convolutions and what follows them element by element into one equation each.
+"""Fuses convolutions with the elementwise operations that follow them.
 
-Runs before `rewrite`: what a fused equation holds is rewritten as any inner jaxpr is.
+Each convolution and its chain become one equation.  This runs before `rewrite`, which
+rewrites the jaxpr of a fused equation like any inner jaxpr.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from jaxconv._adopt.fuse_inline import inlined
 from jaxconv._adopt.fuse_padding import absorbed
 from jaxconv._adopt.fused import fused_p
 
-# As in `rewrite`: the same object each time, and None for the key itself.
+# Results by jaxpr, as in `rewrite`; None if the jaxpr does not change.
 _DONE: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _LOCK = threading.RLock()
-# What runs jaxprs without derivative rules of its own.
+# Primitives that run jaxprs and have no derivative rules of their own.
 _INSIDE = (
     *("jit", "pjit", "closed_call", "core_call", "eval_jaxpr"),
     *("scan", "while", "cond", "checkpoint", "remat2", "shard_map"),
@@ -30,7 +31,7 @@ _INSIDE = (
 
 
 def fuse(jaxpr: Any) -> Any:
-    """A jaxpr, open or closed, with its convolutions fused; itself if none are."""
+    """A jaxpr, open or closed, with fused convolutions; the same object if none are."""
     with _LOCK:
         if jaxpr not in _DONE:
             _DONE[jaxpr] = _fused(jaxpr)
@@ -56,7 +57,7 @@ def _is(a: Any, b: Any) -> bool:
 
 
 def _inside(eqn: JaxprEqn) -> JaxprEqn:
-    """An equation with the jaxprs that it runs fused."""
+    """An equation with fused inner jaxprs."""
     if eqn.primitive.name not in _INSIDE:
         return eqn
     params = {key: _value(value) for key, value in eqn.params.items()}

@@ -1,9 +1,9 @@
-"""Which activation a few equations compute, by comparing expressions.
+"""Recognises activations by comparing expressions.
 
-Activations are recognised by what they compute, not by their names: each known one is
-traced, and turned into an expression in which inner functions are expanded and the
-order of commuting operands is forgotten.  So one that is wrapped in `jax.jit` or has
-derivative rules of its own is the same as one written out.
+Activations are recognised by what they compute, not by their names.  Each known one is
+traced and converted to an expression, with inner functions expanded and the operands of
+commutative operations sorted.  So it makes no difference whether a function is wrapped
+in `jax.jit`, has its own derivative rules, or is written out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ KNOWN: Mapping[str, tuple[Callable[[Any], Any], ...]] = {
 
 
 def activation(expression: Expression, dtype: Any) -> str | None:
-    """The name of the activation that an expression in "x" is."""
+    """The name of the activation that equals an expression in "x", or None."""
     return _table(np.dtype(dtype)).get(expression)
 
 
@@ -78,9 +78,9 @@ def _table(dtype: np.dtype) -> dict[Expression, str]:
 
 
 def expression(eqn: JaxprEqn, known: Mapping[Any, Expression]) -> Expression | None:
-    """What an equation with one result computes, if it is about single elements.
+    """The expression of an elementwise equation with one result, or None.
 
-    ``known`` has the expressions of variables; others make it None.
+    ``known`` has the expressions of variables; with other variables it is None.
     """
     operands = [_atom(v, known) for v in eqn.invars]
     if len(eqn.outvars) != 1 or any(v is None for v in operands):

@@ -1,9 +1,9 @@
-"""Finds what a convolution's result goes through, element by element.
+"""Finds the chain of elementwise operations that follows a convolution.
 
-From a convolution on, each value is followed to its only user as long as that is
-multiplication by or addition of one value per channel or in all, addition of an array
-of the same shape, an activation, or a change of shape or type.  All of that can be done
-in the pass over memory that writes the convolution's result.
+Each value is followed to its only user, as long as that user is a multiplication by or
+an addition of a scalar or a vector of channels, an addition of an array of the same
+shape, an activation, or a change of shape or type.  All of these can be computed in the
+same pass over memory that writes the convolution's result.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FORMED = frozenset(
 
 
 class Link(NamedTuple):
-    """One more value of a chain: its equations, itself, and what it is called."""
+    """The next value of a chain, with the equations that compute it."""
 
     eqns: tuple[int, ...]
     value: Any
     place: Place
-    step: str | None = None  # None where only shape or type changes
+    step: str | None = None  # its name; None if only shape or type changes
     vector: Any = None
 
 
@@ -55,7 +55,7 @@ def channel_axis(eqn: JaxprEqn) -> int | None:
 
 
 def chain(graph: Graph, start: int, taken: set[int]) -> Chain | None:
-    """What follows the convolution at ``start`` and nothing else needs."""
+    """The chain of the convolution at ``start``, whose values have no other users."""
     links = _links(graph, start, taken)
     while links and links[-1].step is None:
         links.pop()
@@ -71,7 +71,7 @@ def chain(graph: Graph, start: int, taken: set[int]) -> Chain | None:
 
 
 def chain_end(graph: Graph, start: int) -> Any:
-    """The last value that a convolution's result becomes, or that result."""
+    """The last value of a convolution's chain, or the convolution's result."""
     links = _links(graph, start, set())
     return links[-1].value if links else graph.eqns[start].outvars[0]
 
@@ -135,7 +135,7 @@ def _single(atom: Any) -> bool:
 
 
 def _activation(graph: Graph, value: Any, place: Place) -> Link | None:
-    """The longest run of equations from a value on that is a known activation."""
+    """The longest run of equations after a value that computes a known activation."""
     known: dict[Any, Any] = {value: "x"}
     eqns, best = list[int](), None
     pending = sorted(graph.inner_users(value))
@@ -157,7 +157,7 @@ def _activation(graph: Graph, value: Any, place: Place) -> Link | None:
 
 
 def _numbers(graph: Graph, eqn: JaxprEqn) -> dict[Any, float]:
-    """Variables that are numbers broadcast or converted just before."""
+    """Operands that are numbers, broadcast or converted by the equation before."""
     found: dict[Any, float] = {}
     for v in eqn.invars:
         at = None if isinstance(v, Literal) else graph.maker.get(v)
@@ -169,7 +169,7 @@ def _numbers(graph: Graph, eqn: JaxprEqn) -> dict[Any, float]:
 
 
 def _closed(graph: Graph, known: dict[Any, Any], result: Any, eqns: list[int]) -> bool:
-    """Whether the values on the way have no other users."""
+    """Whether the values between have no other users."""
     inside = set(eqns)
     return all(
         v not in graph.results and inside.issuperset(graph.users.get(v, []))

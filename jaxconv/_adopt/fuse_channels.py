@@ -1,4 +1,4 @@
-"""Follows the axis of channels through reshapes, and finds values per channel."""
+"""Follows the axis of channels through reshapes, and finds vectors of channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxconv._adopt.fuse_graph import Graph
 
 
 class Place(NamedTuple):
-    """A value's shape, and which of its axes is that of channels."""
+    """A value's shape, and its axis of channels."""
 
     shape: tuple[int, ...]
     axis: int
@@ -27,11 +27,11 @@ class Place(NamedTuple):
 
 class Broadcast(NamedTuple):
     vector: Any  # one value per channel
-    eqns: tuple[int, ...]  # which make the operand of it
+    eqns: tuple[int, ...]  # the equations that broadcast it
 
 
 def moved(eqn: JaxprEqn, place: Place) -> Place | None:
-    """The place after an equation that keeps the order of all elements, if it does."""
+    """The place after an equation, if that keeps the order of all elements."""
     result: Any = eqn.outvars[0]
     name, shape = eqn.primitive.name, tuple(result.aval.shape)
     if name == "transpose":
@@ -50,7 +50,7 @@ def moved(eqn: JaxprEqn, place: Place) -> Place | None:
 
 
 def broadcast_of(graph: Graph, operand: Any, place: Place) -> Broadcast | None:
-    """What an operand repeats, if its values differ between channels only."""
+    """The vector that an operand broadcasts, if its values depend on channels only."""
     if isinstance(operand, Literal):
         return None
     shape = operand.aval.shape

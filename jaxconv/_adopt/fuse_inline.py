@@ -1,8 +1,7 @@
-"""Puts the equations of inner jits in their place, where a chain crosses their border.
+"""Inlines inner jits that contain only a part of a convolution's chain.
 
-A convolution may be inside one and what follows it outside, or the other way round.
-Only a jit that says nothing of its own about shardings, donation or compilation is
-taken apart.
+A convolution may be inside a jit and its chain outside, or vice versa.  Only a jit
+without shardings, donation and compiler options of its own is inlined.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from jaxconv._adopt.fuse_graph import Graph
 
 
 def inlined(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
-    """The equations, and those of inner jits that a chain goes into or comes from."""
+    """The equations with those inner jits inlined that a chain enters or leaves."""
     eqns = list(eqns)
     while True:
         at = _crossed(Graph(eqns, results))
@@ -27,7 +26,7 @@ def inlined(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
 
 
 def _crossed(graph: Graph) -> int | None:
-    """An inner jit that a chain goes through the border of."""
+    """The first inner jit that a chain enters or leaves."""
     for at, eqn in enumerate(graph.eqns):
         if plain(eqn) and (_leads_out(eqn) or _pads(graph, eqn)):
             return at
@@ -39,7 +38,7 @@ def _crossed(graph: Graph) -> int | None:
 
 
 def plain(eqn: JaxprEqn) -> bool:
-    """Whether an equation is a jit that leaves everything to its surroundings."""
+    """Whether an equation is a jit without options of its own."""
     if eqn.primitive.name not in ("jit", "pjit"):
         return False
     params = eqn.params
@@ -72,7 +71,7 @@ def _leads_out(eqn: JaxprEqn) -> bool:
 
 
 def _pads(graph: Graph, eqn: JaxprEqn) -> bool:
-    """Whether a jit pads what a convolution takes as its image."""
+    """Whether a jit pads the image of a convolution."""
     inner = eqn.params["jaxpr"].jaxpr
     if len(inner.eqns) > 4 or not any(e.primitive.name == "pad" for e in inner.eqns):
         return False
@@ -85,7 +84,7 @@ def _pads(graph: Graph, eqn: JaxprEqn) -> bool:
 
 
 def _opened(eqn: JaxprEqn) -> list[JaxprEqn]:
-    """The equations of a jit's jaxpr, in terms of the variables outside of it."""
+    """The equations of a jit's jaxpr, with the variables of the outer jaxpr."""
     closed, new = eqn.params["jaxpr"], gensym()
     names: dict[Any, Any] = dict(zip(closed.jaxpr.invars, eqn.invars, strict=True))
     consts = zip(closed.jaxpr.constvars, closed.consts, strict=True)

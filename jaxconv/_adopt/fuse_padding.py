@@ -1,4 +1,4 @@
-"""Zeros put around an image before a convolution become the convolution's padding."""
+"""Merges zero padding before a convolution into the convolution's own padding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxconv._adopt.fuse_graph import Graph
 
 
 def absorbed(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
-    """The equations with padding in the convolutions; without it where it was."""
+    """The equations with padding merged into convolutions, and unused pads removed."""
     graph = Graph(eqns, results)
     new = [_with_padding(graph, eqn) for eqn in eqns]
     if all(a is b for a, b in zip(new, eqns, strict=True)):
@@ -38,7 +38,7 @@ def _with_padding(graph: Graph, eqn: JaxprEqn) -> JaxprEqn:
     source, value = pad.invars
     config = pad.params["padding_config"]
     if not all(isinstance(n, (int, np.integer)) for edges in config for n in edges):
-        return eqn  # a size that is not known yet
+        return eqn  # a symbolic size
     batch, channel, *space = eqn.params["dimension_numbers"].lhs_spec
     outside = (config[batch], config[channel])
     edges = [config[axis] for axis in space]

@@ -1,8 +1,8 @@
-"""A convolution and what is done to each of its elements, as one equation of a jaxpr.
+"""A convolution and the elementwise operations after it, as one equation of a jaxpr.
 
-``jaxconv_fused`` holds a jaxpr of both and means exactly that jaxpr: its derivatives,
-its batching and its transpose are the jaxpr's.  So only a program that runs it forward
-keeps it, which is where the values in between have no other use.
+``jaxconv_fused`` has a jaxpr of both as its parameter and computes it.  Its derivative,
+batching and transpose are those of the jaxpr, without ``jaxconv_fused``.  So it remains
+only in programs that run it forward, where the values between have no other use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ fused_p = Primitive("jaxconv_fused")
 
 
 def composition(jaxpr: ClosedJaxpr) -> Callable[..., Any]:
-    """The convolution, then the rest, as a function of the operands."""
+    """The jaxpr as a function of its operands."""
     run = jaxpr_as_fun(jaxpr)
     return lambda *operands: run(*operands)[0]
 
@@ -59,7 +59,7 @@ ad.primitive_jvps[fused_p] = _jvp
 def _transpose(
     cotangent: Any, *operands: Any, jaxpr: ClosedJaxpr, **_: Any
 ) -> list[Any]:
-    """Of one that is linear in what is not known, as without a shift it can be."""
+    """The transpose, if the jaxpr is linear in its undefined operands."""
     unknown = [n for n, v in enumerate(operands) if ad.is_undefined_primal(v)]
 
     def of_unknown(*values: Any) -> Any:
@@ -93,9 +93,9 @@ def _rule(
     per_channel: tuple[int, ...],
     platform: str,
 ) -> Any:
-    """On a CPU the values per channel are computed once, apart from the large loop.
+    """Computes vectors of channels separately on a CPU, before the large loop.
 
-    XLA would compute them anew in each iteration, reciprocal roots included.
+    XLA would compute them again in each iteration, with their reciprocal square roots.
     """
     apart = platform == "cpu" and not Place.of(ctx, platform).partitioned
 

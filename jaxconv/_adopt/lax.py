@@ -43,21 +43,21 @@ def conv_general_dilated(
     dimension numbers: pass it where a layer takes a function for lax's, for example
     ``flax.nnx.Conv(..., conv_general_dilated=jaxconv.conv_general_dilated)``.
 
-    The call is read as one of the three roles of a convolution.  A dilated lhs is a
-    transposed convolution, a window as large as the image is a gradient with respect to
-    a kernel, and batch groups are groups; each gets the lowering that the plan chooses
-    for it, and its derivatives are contractions again.  What is none of them (lhs, rhs
-    and window all with a step above 1), what has no element and what has symbolic sizes
-    in space, as in `jax.export`, is left to lax.
+    The call is recognised as one of the three roles of a convolution.  A dilated lhs is
+    a transposed convolution, a window as large as the image is a gradient with respect
+    to a kernel, and batch groups are groups.  A lowering is chosen for that role, and
+    so it is for its gradients.  Some calls are left to lax: those of no role (with lhs
+    dilation, rhs dilation and window strides all above 1), those without elements, and
+    those with symbolic spatial sizes, as in `jax.export`.
 
     Args:
       lhs: the images; (N, C, \*space) if ``dimension_numbers`` is None.
       rhs: the kernel; (O, C/groups, \*window) if ``dimension_numbers`` is None.
       window_strides: one int per spatial axis.
       padding: "SAME", "SAME_LOWER", "VALID", or (low, high) per axis, in elements of
-        the dilated lhs; negative pads cut.
-      lhs_dilation: one int per axis; the steps between lhs's elements.
-      rhs_dilation: one int per axis; the steps between rhs's elements.
+        the dilated lhs; negative numbers crop.
+      lhs_dilation: one int per axis: the distance between elements of lhs.
+      rhs_dilation: one int per axis: the distance between elements of rhs.
       dimension_numbers: None, three strings such as ("NHWC", "HWIO", "NHWC"), or
         `jax.lax.ConvDimensionNumbers`.
       feature_group_count: groups of lhs's features.
@@ -70,8 +70,7 @@ def conv_general_dilated(
       An array of the shape and type that lax gives.
 
     Raises:
-      ValueError, TypeError: what lax raises, in lax's words; and more elements than
-        can be made.
+      ValueError, TypeError: those of lax; also for sizes that no machine can hold.
 
     Example:
       >>> import jax.numpy as jnp, jaxconv
@@ -105,7 +104,7 @@ def conv_general_dilated(
 
 
 def _params(lhs: Any, rhs: Any, options: Options) -> dict[str, Any]:
-    """What lax makes of the arguments, which it checks and puts into one form."""
+    """The parameters of lax's primitive, from arguments that lax checks."""
     key = (jax.typeof(lhs), jax.typeof(rhs), options)
     try:
         return _remembered(*key)
@@ -127,7 +126,7 @@ _remembered = lru_cache(maxsize=4096)(_traced)
 
 
 def convolve(lhs: Any, rhs: Any, **params: Any) -> jax.Array:
-    """lax's primitive, given its parameters, as a contraction where it is one."""
+    """Computes lax's primitive as a contraction if it is one, else by lax."""
     if _has_symbols_in_space(lhs, rhs, params):
         with plain():
             return lax.conv_general_dilated_p.bind(lhs, rhs, **params)
@@ -144,7 +143,7 @@ def convolve(lhs: Any, rhs: Any, **params: Any) -> jax.Array:
 
 
 def _has_symbols_in_space(lhs: Any, rhs: Any, params: dict[str, Any]) -> bool:
-    """Whether a size, or a padding that comes of one, is no number but a symbol."""
+    """Whether a spatial size, or a padding that depends on one, is symbolic."""
     numbers = params["dimension_numbers"]
     sizes = [lhs.shape[axis] for axis in numbers.lhs_spec[2:]]
     sizes += [rhs.shape[axis] for axis in numbers.rhs_spec[2:]]
@@ -153,13 +152,13 @@ def _has_symbols_in_space(lhs: Any, rhs: Any, params: dict[str, Any]) -> bool:
 
 
 def _cuts_groups(lhs: Any, rhs: Any, reading: Reading) -> bool:
-    """Whether groups share an axis that is sharded by type, which no reshape splits."""
+    """Whether the axis of groups and channels is sharded; no reshape can split it."""
     moves = ((lhs, reading.moves["lhs"]), (rhs, reading.moves["rhs"]))
     return any(_split_part(v, move) is not None for v, move in moves)
 
 
 def _split_part(v: Any, move: Move) -> Any:
-    """By which mesh axes the axis is sharded that groups and channels share, if any."""
+    """The mesh axes that shard the axis of groups and channels, if any."""
     pairs = enumerate(zip(move.lax, move.split, strict=False))
     at = next((n for n, (size, part) in pairs if size != part), None)
     if at is None or move.split[at] == 1:  # one group, or one channel in each
@@ -168,7 +167,7 @@ def _split_part(v: Any, move: Move) -> Any:
 
 
 def _explicit(sharding: Any) -> bool:
-    """Whether a call asks for a sharding itself (in shard_map all axes are Manual)."""
+    """Whether a call names an explicit sharding (in `shard_map` all are manual)."""
     mesh = getattr(sharding, "mesh", None)
     if mesh is None:  # None, or a PartitionSpec
         return sharding is not None
@@ -197,13 +196,13 @@ def _read(
 
 
 def _forward(v: jax.Array, move: Move) -> jax.Array:
-    """An operand of lax as one of the contraction."""
+    """Converts an operand of lax to one of the contraction."""
     v = v.reshape(move.split).transpose(move.permutation).reshape(move.merged)
     return lax.rev(v, move.turned) if move.turned else v
 
 
 def _backward(v: jax.Array, move: Move) -> jax.Array:
-    """The contraction's result as lax gives it."""
+    """Converts the contraction's result to that of lax."""
     v = lax.rev(v, move.turned) if move.turned else v
     permuted = [move.split[axis] for axis in move.permutation]
     v = v.reshape(permuted).transpose(np.argsort(move.permutation))

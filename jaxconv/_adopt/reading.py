@@ -9,10 +9,11 @@ and our trilinear form relates an index of the input, of a tap and of a position
 
     input = position * stride + tap * dilation - low.
 
-The two are the same form: any of lhs, rhs and out whose factor is 1 can be the input,
-either of the other two the kernel, and an operand whose sign is wrong is turned around.
-So JAX's own gradients are read back as what they are: a dilated lhs as role "input", a
-window as large as an image as role "kernel", batch groups as groups.
+The two have the same form.  Any of lhs, rhs and out whose factor is 1 can be the input,
+and either of the other two the kernel; an operand whose index has the wrong sign is
+flipped.  So the gradients that JAX writes as convolutions are recognised as gradients:
+a dilated lhs as the role "input", a window as large as an image as the role "kernel",
+and batch groups as groups.
 """
 
 from __future__ import annotations
@@ -98,13 +99,13 @@ class Convolution:
         return math.prod(self.space(side))
 
     def factor(self, side: Side) -> Ints:
-        """The step of a side's index, 1 where it has one element only."""
+        """The factor of a side's index; 1 for an axis of one element."""
         steps = (self.lhs_dilation, self.rhs_dilation, self.window_strides)
         pairs = zip(steps[SIDES.index(side)], self.space(side), strict=True)
         return tuple(1 if size == 1 else step for step, size in pairs)
 
     def grouped(self, side: Side) -> str:
-        """The letter of a side that stands beside the groups."""
+        """The letter of a side that shares its axis with the groups."""
         if side == "lhs":
             return "b" if self.batch_groups > 1 else "i"
         return "o"
@@ -126,17 +127,17 @@ class Convolution:
 
 
 class Move(NamedTuple):
-    """How to get from one order of axes to another: split, permute, merge, turn."""
+    """The steps from lax's order of axes to ours: split, permute, merge, reverse."""
 
     lax: Shape
-    split: Shape  # with the groups on an axis of their own
+    split: Shape  # with a separate axis for groups
     permutation: Shape
-    merged: Shape  # as the contraction takes it
-    turned: Shape  # the axes of that which are to be reversed
+    merged: Shape  # the contraction's shape
+    turned: Shape  # the axes of that shape to be reversed
 
     @property
     def moved(self) -> int:
-        """Elements that a copy has to move; 0 where the order stays."""
+        """The number of elements that a copy moves; 0 if the order does not change."""
         kept = [axis for axis in self.permutation if self.split[axis] != 1]
         known = (size for size in self.split if type(size) is int)  # not symbolic
         return 0 if kept == sorted(kept) else math.prod(known)

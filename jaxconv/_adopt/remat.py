@@ -1,4 +1,4 @@
-"""Policies of rematerialisation that speak of convolutions."""
+"""Rematerialisation policies for convolutions."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Policy = Callable[..., Any]
 
 
 def convolutions_saveable(prim: Any, *operands: Any, **params: Any) -> bool:
-    r"""A policy of `jax.checkpoint`: keeps the results of convolutions, nothing else.
+    r"""A policy of `jax.checkpoint` that saves only the results of convolutions.
 
     .. math:: \mathrm{saved} = \{\, y : y = \mathrm{conv}(x, w)
         \text{ or } y = \mathrm{conv\_transpose}(x, w) \,\}
 
-    Written as ``jax.checkpoint(fn, policy=jaxconv.convolutions_saveable)``.  The
-    backward pass then computes no convolution of the forward pass again, but all that
-    is cheap in between.  Convolutions are jaxconv's and those of `jax.lax`.
+    Use it as ``jax.checkpoint(fn, policy=jaxconv.convolutions_saveable)``.  The
+    backward pass then recomputes only the cheap operations between convolutions.  It
+    applies to convolutions of jaxconv and of `jax.lax`.
 
-    A policy that names `jax.lax.conv_general_dilated_p` needs no change for
-    `jaxconv.accelerate`, which asks it about the convolution that was there.
+    A policy that names `jax.lax.conv_general_dilated_p` works with
+    `jaxconv.accelerate` unchanged: it is asked about the original convolution.
 
     Args:
       prim: the primitive that JAX asks about.
-      operands: what is known of its operands; not looked at.
-      params: its parameters; not looked at.
+      operands: the types of its operands; unused.
+      params: its parameters; unused.
 
     Returns:
-      Whether to keep its results.
+      Whether to save its results.
 
     Raises:
-      Nothing, whatever JAX asks about.
+      Nothing.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxconv
@@ -59,7 +59,7 @@ def convolutions_saveable(prim: Any, *operands: Any, **params: Any) -> bool:
 
 
 def as_convolutions(policy: Policy) -> Policy:
-    """The same policy, asked about convolutions of lax in place of contractions."""
+    """The policy, asked about lax's convolution in place of each contraction."""
 
     def asked(prim: Any, *operands: Any, **params: Any) -> Any:
         if prim is contract_p:
@@ -74,7 +74,7 @@ def as_convolutions(policy: Policy) -> Policy:
 
 @lru_cache(maxsize=4096)
 def _convolution(spec: Spec, *operands: tuple[Any, Any]) -> JaxprEqn | None:
-    """The equation of lax that a contraction is; None if it has no element."""
+    """The equation of lax that equals a contraction; None if it has no element."""
     avals = [jax.ShapeDtypeStruct(*operand) for operand in operands]
     eqns = jax.make_jaxpr(partial(contraction, spec=spec))(*avals).eqns
     found = (eqn for eqn in eqns if eqn.primitive is lax.conv_general_dilated_p)

@@ -1,9 +1,9 @@
-"""Calls of functions that change what they are given.
+"""Calls of functions that change their arguments.
 
-A traced function gets copies of its arguments, so a change of one is lost unless it is
-carried out.  Modules of Flax NNX are updated; dictionaries and lists are changed as
-the function changes its copies.  All else is an error: other objects among the
-arguments, and traced arrays left behind in an object that the function refers to.
+A traced function gets copies of its arguments, so its changes would be lost.  Changes
+of Flax NNX modules, dictionaries and lists are applied to the originals after the call.
+Two kinds of changes are errors: those of other objects among the arguments, and traced
+arrays that are stored in an object that the function refers to.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _WAY_OUT = (
 
 
 def call(evaluate: Evaluate, fn: Function, args: Any, kwargs: Any) -> Any:
-    """``fn(*args, **kwargs)`` by ``evaluate(pure, tree)``, changes of state included.
+    """``fn(*args, **kwargs)`` by ``evaluate(pure, tree)``, with its changes of state.
 
-    ``evaluate`` traces its function, without side effects, and computes it.
+    ``evaluate`` traces and computes ``pure``, which has no side effects.
     """
     fn, args, kwargs = unbound(fn, args, kwargs)
     given = (args, kwargs)
@@ -48,7 +48,7 @@ def call(evaluate: Evaluate, fn: Function, args: Any, kwargs: Any) -> Any:
         with explained():
             out = fn(*inner[0], **inner[1])
         traces[:] = [ref(trace) for trace in _traces(tree)]
-        kept = None  # a module that stays as it is may be one that must
+        kept = None  # an unchanged module is not updated, since it may be frozen
         if _changed(fn, before, inner):
             kept = inner
         elif changed() or (nodes and nodes.share(inner, out)):
@@ -65,7 +65,7 @@ def call(evaluate: Evaluate, fn: Function, args: Any, kwargs: Any) -> Any:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A tree that can be called, such as an Equinox module: a tree, too."""
+    """An accelerated tree that can be called, such as an Equinox module."""
 
     fn: Function
     evaluate: Evaluate
@@ -78,7 +78,7 @@ jax.tree_util.register_dataclass(Adopted, ["fn"], ["evaluate"])
 
 
 def adopted(fn: Function, evaluate: Evaluate) -> Function:
-    """A function of the same arguments that computes fn by ``evaluate``."""
+    """A function with the arguments of fn that computes it by ``evaluate``."""
     leaf = jax.tree.structure(0)
     if not is_node(fn) and jax.tree.structure(fn) != leaf:
         return Adopted(fn, evaluate)
@@ -103,7 +103,7 @@ def _only_nodes(tree: Any) -> Any:
 
 
 def _changed(fn: Function, before: Any, after: Any) -> bool:
-    """Whether the function changed its arguments; an error if it cannot be carried."""
+    """Whether the function changed its arguments; refuses lost changes."""
     if _same(before, after):
         return False
     for path, value in _fixed(before, after, ()):
@@ -120,7 +120,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _fixed(old: Any, new: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-    """The objects that have changed and are no dictionaries, lists or parts of one."""
+    """The changed objects that are neither dictionaries nor lists."""
     if is_node(old) or _same(old, new) or type(old) is not type(new):
         return
     children = zip(_children(old), _children(new), strict=False)
@@ -136,7 +136,7 @@ def _children(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def _write_back(old: Any, new: Any) -> None:
-    """Changes dictionaries and lists as their copies were."""
+    """Applies the changes of copied dictionaries and lists to the originals."""
     if old is new or new is None or is_node(old) or type(old) is not type(new):
         return
     if isinstance(old, dict):
@@ -157,7 +157,7 @@ def _write_back(old: Any, new: Any) -> None:
 
 
 def _kept(old: Any, new: Any) -> Any:
-    """A container that stays the same object; else the new value."""
+    """The old container with its new content, or the new value if it is none."""
     if isinstance(old, (dict, list, tuple)) and type(old) is type(new):
         if isinstance(old, tuple) and len(old) != len(new):
             return new
@@ -166,11 +166,11 @@ def _kept(old: Any, new: Any) -> Any:
     return new
 
 
-# Traced arrays left behind ------------------------------------------------------------
+# Leaked traced arrays -----------------------------------------------------------------
 
 
 def _traces(tree: Any) -> Iterator[Any]:
-    """The trace that the arrays of a call belong to, if there are any."""
+    """The trace of the arrays of a call; nothing if none is traced."""
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array) and isinstance(leaf, Tracer):
             yield trace_of(leaf)
@@ -178,7 +178,7 @@ def _traces(tree: Any) -> Iterator[Any]:
 
 
 def _refuse_leaks(fn: Function, given: Any, traces: list[Any]) -> None:
-    """An error if an object still holds an array of the trace, which has ended."""
+    """Refuses a call after which an object still has an array of the ended trace."""
     for trace in (reference() for reference in traces):
         if trace is None:
             return
