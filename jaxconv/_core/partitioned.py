@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
+from jaxconv._core.devices import Devices, Digits, names
 from jaxconv._core.geometry import Ints
 from jaxconv._core.primitive import emit
-from jaxconv._core.tiles import Tiling, digits
-
-Digits = tuple[Ints, ...]  # of each axis of an array, those that cut it
+from jaxconv._core.tiles import Tiling
 
 
 class Shards(NamedTuple):
@@ -36,16 +35,10 @@ Divide = Callable[[Any, tuple[Any, ...], tuple[Digits, ...], Ints], Shards]
 Rule = Callable[[Any, tuple[Any, ...]], tuple[str, dict[str, int]]]
 
 
-def names(used: Ints) -> tuple[str, ...]:
-    """The mesh axes of these digits, inside `Shards.compute`."""
-    return tuple(f"digit{place}" for place in used)
-
-
 def can_partition(ctx: Any) -> bool:
     """Whether a primitive lowered in this context may partition itself.
 
-    Not within a `jax.shard_map` of some axes only, where devices have other numbers; an
-    exported program would have to take this Python code along; and the compiler for
+    An exported program would have to take this Python code along; and the compiler for
     TPUs does not call it (jax-ml/jax#38196), nor does the older partitioner, GSPMD.
     """
     module = ctx.module_context
@@ -53,7 +46,26 @@ def can_partition(ctx: Any) -> bool:
         return False
     if not getattr(jax.config, "jax_use_shardy_partitioner", True):
         return False
-    return getattr(module.axis_context, "num_devices", 1) > 1
+    return Devices.of(module.axis_context).total > 1
+
+
+def in_some_axes(ctx: Any) -> bool:
+    """Whether this is inside a `jax.shard_map` that leaves mesh axes to XLA."""
+    devices = Devices.of(ctx.module_context.axis_context)
+    return devices.some and devices.total > 1
+
+
+def made_whole(fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """The function inside a `jax.shard_map`, cut over no axis that is left to XLA.
+
+    For programs that cannot partition themselves: XLA's partitioner ends the process
+    where it has gathers to partition there.
+    """
+
+    def whole(v: jax.Array) -> jax.Array:
+        return jax.lax.with_sharding_constraint(v, PartitionSpec())
+
+    return lambda *operands: whole(fun(*map(whole, operands)))
 
 
 class Partitioned:
@@ -69,46 +81,50 @@ class Partitioned:
     ) -> None:
         self.divide, self.rule = divide, rule
         self.call = custom_partitioning(
-            lambda *v: whole(*v[:-1]), static_argnums=(operands, operands + 1)
+            lambda static, devices, *v: whole(*v[:operands], static),
+            static_argnums=(0, 1),
         )
         self.call.def_partition(
             self._partition, sharding_rule=self._spread, decode_shardings=False
         )
+        self.operands = operands
 
     def emit(self, ctx: Any, static: Any, *operands: Any) -> Any:
         """Lowers the function in place of a primitive with one result."""
-        total = ctx.module_context.axis_context.num_devices
+        devices = Devices.of(ctx.module_context.axis_context)
         module = _with_devices(ctx.module_context)
-        fun = partial(_call, self.call, (static, total))
+        # The result's sharding is XLA's to say.
+        fun = partial(_call, self.call, replace(static, sharding=None), devices)
         return emit(ctx.replace(module_context=module), fun, *operands)
 
     def _partition(
-        self, static: Any, total: int, mesh: Any, args: Any, result: Any
+        self, static: Any, devices: Devices, mesh: Any, args: Any, result: Any
     ) -> Any:
         del mesh  # that of the whole program, if it has one only
-        arrays = (*args, result)
-        found = digits(total, [_tiling(v) for v in arrays])
-        if found is None:  # no mesh has all of these: every device computes the whole
-            found = digits(total, [None for _ in arrays])
-        assert found is not None
-        runs, used = found
-        bases = tuple(run.base for run in runs)
+        given, compass = args[: self.operands], args[self.operands :]
+        arrays = (*given, result)
+        found = devices.digits([_tiling(v) for v in arrays], [*map(_tiling, compass)])
         lying = tuple(
-            tuple(axes[: len(v.shape)]) or ((),) * len(v.shape)
-            for v, axes in zip(arrays, used, strict=True)
+            axes[: len(v.shape)] or ((),) * len(v.shape)
+            for v, axes in zip(arrays, found.used, strict=True)
         )
-        shards = self.divide(static, arrays, lying, bases)
-        place = partial(_place, AbstractMesh(bases, names(tuple(range(len(bases))))))
-        operands = tuple(map(place, shards.operands))
-        result_place = place(shards.result)
-        compute = _without_mesh(shards.compute)
-        return result_place.mesh, compute, result_place, operands
+        shards = self.divide(static, arrays, lying, found.bases)
+        place = partial(_place, found.group)
+        operands = (*map(place, shards.operands), *(v.sharding for v in compass))
+        compute = _without_mesh(lambda *v: shards.compute(*v[: self.operands]))
+        return devices.mesh(found.bases), compute, place(shards.result), operands
 
-    def _spread(self, static: Any, total: int, mesh: Any, *types: Any) -> Any:
-        del total, mesh
-        arrays = (v for some in types for v in some)
-        shapes = tuple(jax.ShapeDtypeStruct(v.shape, np.float32) for v in arrays)
-        return self.rule(static, shapes)
+    def _spread(self, static: Any, devices: Devices, mesh: Any, *types: Any) -> Any:
+        del mesh
+        (*operands, result) = (
+            jax.ShapeDtypeStruct(v.shape, np.float32) for some in types for v in some
+        )
+        arrays = (*operands[: self.operands], result)
+        text, sizes = self.rule(static, arrays)
+        if devices.some:  # the compass
+            axes = " ".join(f"device{at}" for at in range(len(devices.shape)))
+            text = text.replace(" ->", f", {axes} ->")
+        return text, sizes
 
 
 def _without_mesh(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,9 +145,9 @@ def _without_mesh(fun: Callable[..., Any]) -> Callable[..., Any]:
     return traced
 
 
-def _call(call: Callable[..., Any], static: tuple[Any, ...], *operands: Any) -> Any:
-    with jax.named_scope(f"jaxconv.{static[0].role}"):
-        return call(*operands, *static)
+def _call(call: Any, static: Any, devices: Devices, *operands: Any) -> Any:
+    with jax.named_scope(f"jaxconv.{static.role}"):
+        return call(static, devices, *operands, *devices.compass())
 
 
 def _with_devices(module: Any) -> Any:
@@ -142,8 +158,13 @@ def _with_devices(module: Any) -> Any:
     refuses to lower for an abstract mesh, or for two meshes at once.
     """
     context = module.axis_context
-    devices = (jax.devices()[0],) * context.num_devices
-    context = replace(context, device_assignment=devices, abstract_mesh=None)
+    first = jax.devices()[0]
+    if hasattr(context, "mesh"):
+        mesh = np.full(tuple(context.mesh.axis_sizes), first, object)
+        context = replace(context, mesh=Mesh(mesh, context.mesh.axis_names))
+    else:
+        assigned = (first,) * context.num_devices
+        context = replace(context, device_assignment=assigned, abstract_mesh=None)
     return module.replace(axis_context=context)
 
 

@@ -23,9 +23,16 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxconv._core import taylor
+from jaxconv._core.devices import Digits
 from jaxconv._core.explicit import possible
 from jaxconv._core.geometry import Ints
-from jaxconv._core.partitioned import Digits, Partitioned, Shards, can_partition
+from jaxconv._core.partitioned import (
+    Partitioned,
+    Shards,
+    can_partition,
+    in_some_axes,
+    made_whole,
+)
 from jaxconv._core.primitive import emit, like
 from jaxconv._core.share import Held, Key, share
 
@@ -142,7 +149,8 @@ _PARTITIONED = Partitioned(
 def _rule(ctx: Any, x: Any, *, padding: Padding) -> Any:
     if can_partition(ctx):
         return _PARTITIONED.emit(ctx, padding, x)
-    return emit(ctx, partial(run, padding=padding), x)
+    fun: Any = partial(run, padding=padding)
+    return emit(ctx, made_whole(fun) if in_some_axes(ctx) else fun, x)
 
 
 mlir.register_lowering(pad_p, _rule)

@@ -34,7 +34,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxconv._core import taylor
 from jaxconv._core.geometry import Ints
-from jaxconv._core.partitioned import Partitioned, can_partition
+from jaxconv._core.partitioned import (
+    Partitioned,
+    can_partition,
+    in_some_axes,
+    made_whole,
+)
 from jaxconv._core.primitive import emit, vary_alike
 from jaxconv._deform import roles as _roles
 from jaxconv._deform.partition import AXES, divide, rule
@@ -210,7 +215,9 @@ def _rule(ctx: Any, a: Any, b: Any, index: Any, *, form: Form, kind: str) -> Any
     if can_partition(ctx):
         return _PARTITIONED.emit(ctx, form, a, b, index)
     (out,) = ctx.avals_out
-    fun = partial(run, form=form, shape=out.shape, kind=kind)
+    fun: Any = partial(run, form=form, shape=out.shape, kind=kind)
+    if in_some_axes(ctx):
+        fun = made_whole(fun)
     return emit(ctx, fun, a, b, index)
 
 

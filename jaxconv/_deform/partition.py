@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax import lax
 
+from jaxconv._core.devices import Digits, names
 from jaxconv._core.geometry import Ints
-from jaxconv._core.partitioned import Digits, Shards, names
+from jaxconv._core.partitioned import Shards
 from jaxconv._core.share import Held, Key, share
 
 AXES = {"image": "nrc", "weights": "nkms", "samples": "nsc", "index": "nms"}

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import case_of
 from jaxconv._core.intercept import plain
-from jaxconv._core.partitioned import can_partition
+from jaxconv._core.partitioned import can_partition, in_some_axes
 from jaxconv._core.primitive import emit
 from jaxconv._core.spec import LETTERS, Letter, Role, Spec
 from jaxconv._plan.choose import choose
@@ -52,8 +52,9 @@ def run_with_whole_space(
 ) -> jax.Array:
     """`run` inside a `jax.shard_map` over some mesh axes, with space not sharded.
 
-    The other mesh axes are left to XLA, which partitions products per tap wrongly for
-    some strides if a spatial axis is sharded.
+    For programs that cannot partition themselves.  The other mesh axes are left to XLA,
+    which partitions products per tap wrongly for some strides if a spatial axis is
+    sharded.
     """
     first, second = spec.operands
     a, b = _whole_space(a, spec, first), _whole_space(b, spec, second)
@@ -82,8 +83,7 @@ def _rule(ctx: Any, a: Any, b: Any, *, spec: Spec, platform: str) -> Any:
     if can_partition(ctx):
         return PARTITIONED.emit(ctx, spec, a, b)
     place = Place.of(ctx, platform)
-    some_axes = place.partitioned and hasattr(ctx.module_context.axis_context, "mesh")
-    fun = run_with_whole_space if some_axes else run
+    fun = run_with_whole_space if in_some_axes(ctx) else run
     return emit(ctx, partial(fun, spec=spec, place=place), a, b)
 
 

@@ -20,9 +20,10 @@ from jax import lax
 
 from jaxconv._core.contract import contract
 from jaxconv._core.cut import Cut, cut, part
+from jaxconv._core.devices import Digits, names
 from jaxconv._core.exchange import around
 from jaxconv._core.geometry import Geometry, Ints
-from jaxconv._core.partitioned import Digits, Partitioned, Shards, names
+from jaxconv._core.partitioned import Partitioned, Shards
 from jaxconv._core.share import Axes, Held, Key, parts, share
 from jaxconv._core.spec import GROUPED, LETTERS, Letter, Role, Sizes, Spec
 from jaxconv._core.tiles import order

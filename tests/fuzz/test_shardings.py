@@ -48,7 +48,6 @@ FOUND = {
         "jit",
         True,
     ),
-    # XLA partitions even products per tap wrongly, for some strides and cut windows.
     "a window is cut over an axis that shard_map leaves": Trial(
         "conv_general_dilated",
         ((4, 12, 8, 16, 8), (8, 3, 3, 2, 4)),
@@ -65,6 +64,27 @@ FOUND = {
             P(None, None, None, "b"),
         ),
         "manual",
+    ),
+    # XLA ends the process where it partitions a gather in a shard_map of some axes.
+    "samples and channels are cut over axes that shard_map leaves": Trial(
+        "deform_conv",
+        ((8, 8, 16), (8, 8, 3), (3, 2, 8), (8, 8, 3)),
+        {"layout": "channels_last", "padding": 1},
+        (2, 2, 2),
+        (P(None, None, "b"), P(None, "b"), P(), P(), P(None, "c", "b")),
+        "manual",
+        True,
+    ),
+    # Devices that share a place in shard_map are numbered in the result's order.
+    "shard_map leaves two axes, which cut in another order": Trial(
+        "conv",
+        ((2, 16, 8, 4), (3, 1, 4, 4)),
+        {"stride": (1, 2), "padding": (1, 0), "layout": "channels_last"},
+        (2, 2, 2),
+        (P(None, "c", "a"), P(None, None, "a", "c"), P(None, "a")),
+        "manual",
+        True,
+        (1,),
     ),
     "fold of a shard": Trial(
         "fold",
