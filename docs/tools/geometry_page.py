@@ -214,8 +214,8 @@ SECTIONS = (
     Section(
         "Transposed convolutions",
         "The paper's 8 to 14. A transposed convolution has the geometry of the "
-        "convolution it undoes: its argument has that one's output size o, and its "
-        "result the input size i.",
+        "convolution that it is the transpose of: its argument has that convolution's "
+        "output size o, and its result the input size i.",
         TRANSPOSED,
     ),
     Section("What the paper leaves out", "", BEYOND),

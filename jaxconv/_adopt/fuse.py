@@ -83,7 +83,7 @@ def _convolves(eqn: JaxprEqn) -> bool:
 
 
 def _in_order(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
-    """The equations with each chain as one, where its last one was."""
+    """The equations with each chain replaced by one equation, in place of its last."""
     eqns = absorbed(eqns, results)
     graph = Graph(eqns, results)
     taken: set[int] = set()
@@ -104,7 +104,7 @@ def _in_order(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn
 
 
 def _only_used_in(graph: Graph, at: int, found: Chain) -> bool:
-    """Whether an equation is needed in the chain only; a broadcast may serve others."""
+    """Whether only the chain uses an equation; others may use a broadcast too."""
     (v,) = graph.eqns[at].outvars
     if v is found.value:
         return True
@@ -137,7 +137,7 @@ def _one(graph: Graph, found: Chain) -> JaxprEqn:
 def _evaluation(
     eqns: Sequence[JaxprEqn], operands: Sequence[Any], result: Any
 ) -> Callable[..., Any]:
-    """Equations as a function of the variables that they take from outside."""
+    """Equations as a function of their outer variables."""
 
     def run(*values: Any) -> Any:
         known: dict[Any, Any] = dict(zip(operands, values, strict=True))

@@ -1,4 +1,4 @@
-"""The equations of a jaxpr as a graph of makers and users."""
+"""The equations of a jaxpr as a graph: who computes and who uses each variable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jax.extend.core import JaxprEqn, Literal
 
 
 class Graph:
-    """Equations in order, with each variable's maker and users."""
+    """Equations in order; for each variable the equations that make and use it."""
 
     def __init__(self, eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> None:
         self.eqns = eqns
@@ -23,5 +23,5 @@ class Graph:
                 self.users.setdefault(v, []).append(at)
 
     def inner_users(self, v: Any) -> list[int]:
-        """The equations that use a variable; none if it is a result, too."""
+        """The equations that use a variable; none if it is also a result."""
         return [] if v in self.results else self.users.get(v, [])

@@ -1,9 +1,9 @@
-"""Modules of Flax NNX: their state goes in as arrays, and comes out again.
+"""Modules of Flax NNX as arguments and results of traced functions.
 
-A module refers to variables that may be shared and that change in place.  As Flax' own
-transformations do, a call takes all modules among the arguments apart, puts copies
-together for the function, and writes what became of the copies into the originals.
-Flax is used only where the program has imported it.
+A module refers to variables that may be shared and that change in place.  As in Flax'
+own transformations, a call splits all modules among the arguments into arrays and
+static parts, merges them into copies for the function, and applies the changes of the
+copies to the originals.  Flax is used only if the program has imported it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WAY_OUT = (
 
 
 class Parts(NamedTuple):
-    """A module taken apart: what is static, and a tree of arrays."""
+    """A module split into a static definition and a tree of arrays."""
 
     definition: Any
     state: Any
@@ -48,7 +48,7 @@ def holds_nodes(tree: Any) -> bool:
 def unbound(
     fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Function, tuple[Any, ...], dict[str, Any]]:
-    """The same call with a module that fn is, or is bound to, as an argument."""
+    """The call with a module that fn is, or is bound to, as its first argument."""
     if isinstance(fn, partial) and holds_nodes((fn.args, fn.keywords)):
         return unbound(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
     if ismethod(fn) and is_node(fn.__self__):
@@ -60,7 +60,7 @@ def unbound(
 
 @contextmanager
 def explained() -> Generator[None]:
-    """Adds the way out to Flax' error about a module from outside that would change."""
+    """Adds a remedy to Flax' error about a module from outside that would change."""
     try:
         yield
     except Exception as error:
@@ -70,7 +70,7 @@ def explained() -> Generator[None]:
 
 
 class Call:
-    """One call of a function whose arguments hold modules; used as a context."""
+    """The context of one call of a function with modules among its arguments."""
 
     def __init__(self) -> None:
         self._nnx = sys.modules["flax.nnx"]
@@ -84,7 +84,7 @@ class Call:
         self._updates.__exit__(*details)
 
     def snapshot(self, tree: Any) -> Callable[[], bool]:
-        """Says, when it is called, whether the modules of a tree have changed since."""
+        """Returns a function that says whether a tree's modules have changed since."""
         nodes = [v for v in jax.tree.leaves(tree, is_leaf=is_node) if is_node(v)]
         before, values = self._flat(nodes)
 
@@ -95,7 +95,7 @@ class Call:
         return changed
 
     def share(self, one: Any, other: Any) -> bool:
-        """Whether some module or variable is part of both trees."""
+        """Whether both trees contain a common module or variable."""
         return not self._nodes(one).isdisjoint(self._nodes(other))
 
     def _nodes(self, tree: Any) -> set[int]:
@@ -109,7 +109,7 @@ class Call:
         return (definition, structure), leaves
 
     def split(self, tree: Any) -> Any:
-        """The tree with every module in parts."""
+        """Splits every module of a tree."""
         with self._nnx.split_context(self) as context:
 
             def apart(value: Any) -> Any:
@@ -118,7 +118,7 @@ class Call:
             return jax.tree.map(apart, tree, is_leaf=is_node)
 
     def merge(self, tree: Any, *, inner: bool) -> Any:
-        """The tree with modules again: copies, or the originals updated."""
+        """Merges the modules of a tree, into copies (inner) or updated originals."""
         with explained(), self._nnx.merge_context(self, inner=inner) as context:
 
             def together(value: Any) -> Any:

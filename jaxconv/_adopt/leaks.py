@@ -1,4 +1,4 @@
-"""Finds the object that still holds an array of a trace that has ended."""
+"""Finds an object that still has an array of a trace that has ended."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-MOST = 100_000  # objects that are looked at
+MOST = 100_000  # the most objects that are searched
 _ATOMS = (jax.Array, np.ndarray, str, bytes, int, float, complex, type(None))
 
 
 def holder(roots: list[Any], trace: Any) -> tuple[str, str] | None:
     """The type and path of an object reachable from the roots that holds a tracer."""
     queue = deque((root, _label(root), root) for root in roots)
-    seen: dict[int, Any] = {}  # keeps what it has seen alive, so that ids stay theirs
+    seen: dict[int, Any] = {}  # keeps objects alive, so that ids stay unique
     while queue and len(seen) < MOST:
         value, path, owner = queue.popleft()
         if isinstance(value, Tracer) and trace_of(value) is trace:
@@ -61,7 +61,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
-    """The variables from outside that a function, or one written in it, names."""
+    """The outer variables that a function, or a function inside it, uses."""
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
         try:
             yield f", {name}", cell.cell_contents

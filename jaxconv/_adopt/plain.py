@@ -21,11 +21,11 @@ Edges = tuple[int, int]
 
 
 def contraction(a: Any, b: Any, *, spec: Spec) -> jax.Array:
-    """A contraction as one convolution of lax, whose derivatives are right as well.
+    """A contraction as one convolution of lax that can be differentiated.
 
-    Differentiating a convolution that pads by more than its window reaches makes a
-    negative padding, and with it wrong values on a CPU up to jaxlib 0.10.  So what is
-    more is padded before, or around the result.
+    The gradient of a convolution whose padding exceeds d(k-1) has a negative padding,
+    for which a CPU computes wrong values up to jaxlib 0.10.  The excess is therefore
+    padded before the convolution, or for the role "input" added around the result.
     """
     edges = [_more(axis, spec.role) for axis in spec.geometry.axes]
     inside = replace(
@@ -38,7 +38,7 @@ def contraction(a: Any, b: Any, *, spec: Spec) -> jax.Array:
 
 
 def _more(axis: Axis, role: Role) -> Edges:
-    """Elements at the ends of the input that lie outside of what the windows pad."""
+    """The excess at both ends of the input: padding that is not the convolution's."""
     ends = (axis.lo, axis.hi)
     if role == "input":  # results that no window reaches
         low, high = (max(-end, 0) for end in ends)
@@ -49,7 +49,7 @@ def _more(axis: Axis, role: Role) -> Edges:
 
 
 def _without(spec: Spec, edges: Sequence[Edges]) -> Geometry:
-    """The geometry with these elements as part of the input, or (its role) without."""
+    """The geometry with the excess as part of the input, or for "input" without it."""
     sign = -1 if spec.role == "input" else 1
     g = spec.geometry
     return replace(

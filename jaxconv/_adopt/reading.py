@@ -153,7 +153,7 @@ class Reading:
 
     @property
     def case(self) -> Case:
-        """The case that the plan will see; its operands have the result's type here."""
+        """The case for the plan; its operands are given the result's type here."""
         order: tuple[Side, Side] = (RHS, LHS) if self.swapped else (LHS, RHS)
         shapes = (self.moves[side].merged for side in order)
         return Case(self.spec, self.spec.sizes(*shapes), self.spec.dtype)
@@ -164,13 +164,13 @@ class Reading:
 
 
 def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
-    """The cheapest reading, or None where there is none, or an operand is empty.
+    """The cheapest reading; None if there is none or an operand is empty.
 
-    Windows that do not overlap are a matter of reshaping and one product, so they come
-    first; otherwise the kernel is the side with fewer elements, between equals rhs.
-    The layout is the one that moves less, where the plan's lowering computes from
-    either.  Other lowerings work channels last: there a reversed kernel meets the
-    reversal that they make themselves, and the two cancel.
+    A reading with non-overlapping windows is best, because it is one product.
+    Otherwise the kernel is the side with fewer elements; ties prefer rhs.  If the
+    lowering can compute in either layout, the layout is the one that moves fewer
+    elements.  All other lowerings need channels last, and there the reversal of the
+    kernel cancels with their own.
     """
     if any(0 in conv.shape(side) for side in SIDES):
         return None
@@ -193,9 +193,9 @@ def read(conv: Convolution, dtype: np.dtype, precision: Any) -> Reading | None:
 
 
 def _image(conv: Convolution) -> Side | None:
-    """The side that has factor 1 and most elements, since the work is the others'.
+    """The side with factor 1 and most elements: the work is the product of the others.
 
-    Between equals lhs, unless that makes several channels of what can be one.
+    Ties prefer lhs, unless another side has a single channel per group.
     """
     ones = (1,) * conv.ndim
     images: list[Side] = [s for s in (LHS, OUT, RHS) if conv.factor(s) == ones]
@@ -207,7 +207,7 @@ def _image(conv: Convolution) -> Side | None:
 
 
 def _single(conv: Convolution, side: Side) -> bool:
-    """Whether a side, taken as the image, has one channel in each of several groups."""
+    """Whether a side as the image has several groups of one channel (depthwise)."""
     channels = conv.sizes(side)[conv.grouped(side)]
     return conv.groups > 1 and channels == 1 and side != "rhs"
 
@@ -219,7 +219,7 @@ def _laid_out(
     dtype: np.dtype,
     precision: Any,
 ) -> Reading:
-    """In the layout that moves less, where the plan says that either will do."""
+    """The reading in the cheaper layout, if its lowering can compute in either."""
     last, first = (_arranged(conv, side, at, dtype, precision) for at in LAYOUTS)
     least = min(last, first, key=lambda reading: reading.moved)
     either = not overlap or in_either_layout(least.case)
@@ -257,10 +257,10 @@ def _arranged(
 
 
 def _turned(conv: Convolution, side: dict[Role, Side]) -> tuple[Side | None, Ints]:
-    """Which side to turn around, and the low padding of the form that this gives.
+    """The side to reverse, and the low padding after that.
 
-    image lhs: m = p*s + t*d - low, as it stands.  Else one of the other two sides, rhs
-    or out, has a minus sign; with q = (size - 1) - index for its index it has a plus.
+    If lhs is the image, m = p*s + t*d - low needs no reversal.  Otherwise the index of
+    rhs or out has a minus sign; replaced by q = (size - 1) - index, it has a plus sign.
     """
     image = side["input"]
     if image == "lhs":
@@ -279,7 +279,7 @@ def _target(spec: Spec, side: dict[Role, Side], role: Role) -> list[Any]:
 
 
 def _shared(side: dict[Role, Side], letter: str) -> str:
-    """lax's name of a letter: that of the two operands which both have it."""
+    """lax's name of a letter: the name that the two operands with it share."""
     both = (LAX_LETTERS[side[role]] for role, has in LETTERS.items() if letter in has)
     (name,) = set.intersection(*map(set, both))
     return name

@@ -1,9 +1,9 @@
 """Rewrites some equations of a jaxpr: convolutions of lax as contractions, or back.
 
-A jaxpr stays as it is but for these, so everything else in it (donation,
-name scopes, rematerialisation, sharding) keeps its meaning.  Jaxprs inside, of whatever
-equation, are rewritten in place.  A function with derivative rules of its own keeps the
-rules, and what they compute is rewritten too.
+All other equations stay unchanged, so donation, name scopes, rematerialisation and
+sharding keep their meaning.  The inner jaxprs of all equations are rewritten too.  A
+function with its own derivative rules keeps them, and the jaxprs of the rules are
+rewritten.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _CUSTOM = ("custom_jvp_call", "custom_vjp_call")
 
 
 class Rules:
-    """What to put in place of which primitives, and of a remat's policy.
+    """The functions that replace primitives, and that replace a remat policy.
 
-    A function gets an equation's operands, and its parameters as keywords.
+    A function gets the operands of an equation, and its parameters as keywords.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Rules:
     ) -> None:
         self.functions = functions
         self.policy = policy
-        # A rewritten jaxpr has to be the same object each time: jit's cache compares.
+        # Results by jaxpr: jit's cache needs the same object each time.
         self.done: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
@@ -49,7 +49,7 @@ CONTRACTIONS = Rules({lax.conv_general_dilated_p: convolve}, as_convolutions)
 
 
 def rewrite(jaxpr: Any, rules: Rules = CONTRACTIONS) -> Any:
-    """A jaxpr, open or closed, with what the rules say in it; itself if nothing."""
+    """The rewritten jaxpr, open or closed; the same object if nothing changes."""
     with _LOCK:
         if jaxpr not in rules.done:
             rules.done[jaxpr] = _rewritten(jaxpr, rules)
@@ -63,7 +63,7 @@ def rewritten(
     rules: Rules = CONTRACTIONS,
     fusing: bool = False,
 ) -> Any:
-    """``fn(*args)``, traced and rewritten; all that is not an array is static."""
+    """Computes ``fn(*args)``, traced and rewritten; non-arrays are static."""
     leaves, tree = jax.tree.flatten(args)
     dynamic = [isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves]
     arrays = [leaf for leaf, is_array in zip(leaves, dynamic, strict=True) if is_array]
@@ -98,7 +98,7 @@ def _rewritten(jaxpr: Any, rules: Rules) -> Any | None:
 
 
 def _equations(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
-    """What to put in an equation's place; None leaves it."""
+    """The equations that replace an equation; None if it stays."""
     function = rules.functions.get(eqn.primitive)
     if function is not None:
         new = _traced(partial(function, **eqn.params), eqn)
@@ -135,7 +135,7 @@ def _rewritten_in(value: Any, rules: Rules) -> Any:
 
 
 def _transposed(thunk: Callable[[], Any], rules: Rules) -> Callable[[], Any]:
-    """What makes the transpose of a linear call, rewritten when it is asked for."""
+    """The thunk of a linear call's transpose, which is rewritten on demand."""
 
     def rewritten_thunk() -> Any:
         jaxpr, consts = thunk()
@@ -145,7 +145,7 @@ def _transposed(thunk: Callable[[], Any], rules: Rules) -> Callable[[], Any]:
 
 
 def _traced(fn: Callable[..., Any], eqn: JaxprEqn) -> list[JaxprEqn]:
-    """The equations of a function of an equation's operands, in its place."""
+    """Replaces an equation by those of a function of its operands."""
     with eqn.ctx.manager:
         closed = jax.make_jaxpr(fn)(*(v.aval for v in eqn.invars))
     names: dict[Any, Any] = dict(zip(closed.jaxpr.invars, eqn.invars, strict=True))
@@ -167,11 +167,11 @@ def _traced(fn: Callable[..., Any], eqn: JaxprEqn) -> list[JaxprEqn]:
     ]
 
 
-# Functions with derivative rules of their own -----------------------------------------
+# Functions with their own derivative rules --------------------------------------------
 
 
 def _object(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
-    """An operation whose rules are methods of an object; a linear map needs none."""
+    """Rewrites an operation that is an object; a linear map needs no rules."""
     jaxpr = expanded(eqn)
     new = rewrite(jaxpr, rules)
     if new is jaxpr:
@@ -184,7 +184,7 @@ def _object(eqn: JaxprEqn, rules: Rules) -> list[JaxprEqn] | None:
 
 
 def _defines(kind: type, method: str) -> bool:
-    """Whether a class has a method of its own, not that of JAX's base class."""
+    """Whether a class, and not JAX's base class, defines a method."""
     owner = next((base for base in kind.__mro__ if method in vars(base)), None)
     return owner is not None and not owner.__name__.endswith(("HiPrim", "Primitive"))
 
@@ -200,7 +200,7 @@ def _alone(eqn: JaxprEqn) -> Callable[..., Any]:
 
 
 def _custom_jvp(eqn: JaxprEqn, new: Any, rules: Rules) -> Callable[..., Any]:
-    """The rule, as jax.jvp applies it to the original, rewritten."""
+    """The rewritten function, with the rewritten JVP of the original as its rule."""
     original = _alone(eqn)
     fn = jax.custom_jvp(jaxpr_as_fun(new))
 
@@ -215,7 +215,7 @@ def _custom_jvp(eqn: JaxprEqn, new: Any, rules: Rules) -> Callable[..., Any]:
 
 
 def _custom_vjp(eqn: JaxprEqn, new: Any, rules: Rules) -> Callable[..., Any]:
-    """Both halves of the rule, as jax.vjp applies them to the original, rewritten."""
+    """The rewritten function, with both rewritten halves of the original's VJP."""
     original = _alone(eqn)
     fn = jax.custom_vjp(jaxpr_as_fun(new))
 

@@ -1,4 +1,4 @@
-"""The way out: jaxconv's primitives as those of lax."""
+"""Converts functions with jaxconv's primitives to primitives of lax."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _EVALUATE = partial(rewritten, rules=LAX)
 
 
 def to_lax(fn: F, /) -> F:
-    r"""The same function, written in the primitives of `jax.lax` alone.
+    r"""Converts a function to one that uses only primitives of `jax.lax`.
 
     .. math:: \mathrm{to\_lax}(f)(x) = f(x)
 
-    to rounding, for tools that read a jaxpr and know no primitives but JAX's own:
+    up to rounding, for tools that read a jaxpr and know JAX's own primitives only:
     converters to ONNX, interpreters such as those for Laplacians or quantisation, cost
-    models.  Every convolution becomes one `jax.lax.conv_general_dilated`, the sampling
-    in a deformable convolution gathers, scatters and products; nothing is planned.  All
-    else stays, also inside jit, loops and branches, and functions that `accelerate`
-    returned come back to lax.  It can be differentiated to any order.
+    models.  Every convolution becomes one `jax.lax.conv_general_dilated`, and sampling
+    in deformable convolutions becomes gathers, scatters and products; no lowering is
+    chosen.  This holds inside jit, loops and branches too, and for functions that
+    `accelerate` returned.  The result can be differentiated to any order.
 
-    The tool has to trace the function that this returns: ``convert(to_lax(model))``.
-    `jax.grad` and the like may stand outside or inside.  Modules are updated as by
+    Let the tool trace the returned function: ``convert(to_lax(model))``.  `jax.grad`
+    and other transformations may be outside or inside of it.  Modules are updated as by
     `accelerate`.
 
     Args:
@@ -65,9 +65,9 @@ def to_lax(fn: F, /) -> F:
       >>> "jaxconv_contract" in str(jax.make_jaxpr(plain)(x, kernel))
       False
 
-    Elsewhere: `torch.fx` and ONNX' function bodies decompose operators likewise.
+    Elsewhere: `torch.fx` and ONNX' function bodies decompose operators in this way.
 
-    Source: `jaxconv.accelerate`, the other way round.
+    Source: the inverse of `jaxconv.accelerate`.
     """
     if not callable(fn):
         can.fail("fn", fn, "is not callable", "Write to_lax(fn)", TypeError)
