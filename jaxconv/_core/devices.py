@@ -1,9 +1,10 @@
-"""The devices that a program is for, and their numbers inside a `shard_map`.
+"""The devices of a program, and their numbers inside a `shard_map`.
 
-Within a `jax.shard_map` of some mesh axes XLA partitions over the others alone.  It
-numbers the devices that share a place along the axes of `shard_map` anew, in an order
-of its own for every operation.  A compass, an array that is cut into single elements by
-these other axes, shows this order: its sharding says which number stands where.
+Inside a `jax.shard_map` over some mesh axes, XLA partitions over the other axes only.
+It gives new numbers to the devices with the same coordinates along the axes of
+`shard_map`, in an order that may differ between operations.  The order is found by a
+compass: an additional operand that is sharded into single elements over the other axes.
+Its sharding lists the new numbers in the order of these axes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from jax.sharding import AbstractMesh, PartitionSpec
 from jaxconv._core.geometry import Ints
 from jaxconv._core.tiles import Tiling, digits
 
-Digits = tuple[Ints, ...]  # of each axis of an array, those that cut it
+Digits = tuple[Ints, ...]  # for each axis of an array, the digits that shard it
 
 
 def names(used: Ints) -> tuple[str, ...]:
@@ -29,11 +30,11 @@ def names(used: Ints) -> tuple[str, ...]:
 
 
 class Found(NamedTuple):
-    """Digits of devices, the slowest first, as the mesh has them.
+    """The digits of device numbers, the slowest first, in the order of the mesh.
 
-    bases: how many values each has.
-    used: of each array and each of its axes, the digits that cut it.
-    order: the digits as XLA has them, the slowest first.
+    bases: the number of values of each digit.
+    used: for each axis of each array, the digits that shard it.
+    order: the digits in the order of XLA's numbers, the slowest first.
     """
 
     bases: Ints
@@ -47,9 +48,9 @@ class Found(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """The mesh that a program is for, and which of its axes are `shard_map`'s own.
+    """The mesh of a program, and which of its axes belong to a `shard_map`.
 
-    Outside of `jax.shard_map` only the number of devices is known: one axis, no name.
+    Outside of `jax.shard_map` only the number of devices is known: one unnamed axis.
     """
 
     sizes: Ints
@@ -58,7 +59,7 @@ class Devices(NamedTuple):
 
     @classmethod
     def of(cls, axis_context: Any) -> Devices:
-        """From the context of a lowering."""
+        """The devices of a lowering context."""
         mesh = getattr(axis_context, "mesh", None)
         if mesh is None:
             return cls((getattr(axis_context, "num_devices", 1),))
@@ -86,11 +87,11 @@ class Devices(NamedTuple):
 
     @property
     def total(self) -> int:
-        """Over how many devices XLA partitions."""
+        """The number of devices over which XLA partitions."""
         return math.prod(self.shape)
 
     def compass(self) -> tuple[jax.Array, ...]:
-        """The array that shows XLA's order, if there is a need."""
+        """The array whose sharding shows XLA's order; none outside of `shard_map`."""
         if not self.some:
             return ()
         flat = jnp.zeros(self.shape, np.int8)
@@ -99,7 +100,7 @@ class Devices(NamedTuple):
     def digits(
         self, tilings: Sequence[Tiling | None], compass: Sequence[Tiling | None]
     ) -> Found:
-        """The digits of all arrays; where they have none in common, all are whole."""
+        """The digits of all arrays; if no digits fit them all, all are replicated."""
         known = compass[0] if compass else None
         known = known or Tiling(self.shape, tuple(range(self.total)))
         found = digits(self.total, [*tilings, known])
@@ -118,7 +119,7 @@ class Devices(NamedTuple):
         return Found(bases, moved, order)
 
     def mesh(self, bases: Ints) -> AbstractMesh:
-        """All devices; each axis that is left to XLA in digits."""
+        """The mesh of all devices, with digits in place of the axes left to XLA."""
         sizes: list[int] = []
         labels: list[str] = []
         digit = 0

@@ -1,8 +1,11 @@
-"""Primitives that partition themselves, where XLA would partition them.
+"""Primitives that tell XLA's partitioner what one device computes.
 
-XLA's partitioner asks a custom partitioning how its operands lie and what one device
-computes.  Here the question is put in digits of a device's number (`tiles`), and the
-answer is given in them, whatever the mesh is: XLA alone knows it.
+While it compiles, XLA's partitioner calls back into a custom partitioning.  It gives
+the shardings of operands and result, and asks for the shardings that are wanted and for
+the program of one device.  The shardings are lists of device numbers; the mesh is not
+always known.  So a device's number is written in digits (`tiles`), one for each prime
+factor of a mesh axis, and each digit is an axis of the mesh that the program of one
+device uses in its collectives (`devices`).
 """
 
 from __future__ import annotations
@@ -24,7 +27,12 @@ from jaxconv._core.tiles import Tiling
 
 
 class Shards(NamedTuple):
-    """The program of one device: how operands and result lie, and what it computes."""
+    """The program of one device.
+
+    operands: the digits that shard each axis of each operand.
+    result: those of the result.
+    compute: from the shards of the operands to the shard of the result.
+    """
 
     operands: tuple[Digits, ...]
     result: Digits
@@ -38,8 +46,8 @@ Rule = Callable[[Any, tuple[Any, ...]], tuple[str, dict[str, int]]]
 def can_partition(ctx: Any) -> bool:
     """Whether a primitive lowered in this context may partition itself.
 
-    An exported program would have to take this Python code along; and the compiler for
-    TPUs does not call it (jax-ml/jax#38196), nor does the older partitioner, GSPMD.
+    An exported program cannot contain this Python code.  The TPU compiler
+    (jax-ml/jax#38196) and the older partitioner, GSPMD, never call it.
     """
     module = ctx.module_context
     if module.lowering_parameters.for_export or "tpu" in module.platforms:
@@ -56,10 +64,10 @@ def in_some_axes(ctx: Any) -> bool:
 
 
 def made_whole(fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """The function inside a `jax.shard_map`, cut over no axis that is left to XLA.
+    """The function with operands and result replicated over the mesh axes left to XLA.
 
-    For programs that cannot partition themselves: XLA's partitioner ends the process
-    where it has gathers to partition there.
+    It is for the inside of a `jax.shard_map` in programs that cannot partition
+    themselves: XLA's partitioner ends the process for gathers there.
     """
 
     def whole(v: jax.Array) -> jax.Array:
@@ -69,11 +77,15 @@ def made_whole(fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 
 class Partitioned:
-    """A function of arrays and one static argument, the last, that partitions itself.
+    """A function of arrays and a last, static argument, that partitions itself.
 
-    ``divide(static, arrays, digits, bases)`` is the program of one device; the arrays
-    are operands and result, by shape and type.  ``rule(static, arrays)`` says in the
-    words of `custom_partitioning` which axes have their sharding in common.
+    whole: the function of unsharded arrays.
+    operands: the number of arrays that it takes.
+    divide: ``divide(static, arrays, digits, bases)`` is the program of one device, from
+      shapes and types of operands and result, the digits that shard each of them, and
+      the base of each digit.
+    rule: ``rule(static, arrays)`` is the sharding rule of `custom_partitioning`: which
+      axes of operands and result are sharded alike.
     """
 
     def __init__(
@@ -93,14 +105,14 @@ class Partitioned:
         """Lowers the function in place of a primitive with one result."""
         devices = Devices.of(ctx.module_context.axis_context)
         module = _with_devices(ctx.module_context)
-        # The result's sharding is XLA's to say.
+        # XLA decides the sharding of the result.
         fun = partial(_call, self.call, replace(static, sharding=None), devices)
         return emit(ctx.replace(module_context=module), fun, *operands)
 
     def _partition(
         self, static: Any, devices: Devices, mesh: Any, args: Any, result: Any
     ) -> Any:
-        del mesh  # that of the whole program, if it has one only
+        del mesh  # known only if the program has a single mesh
         given, compass = args[: self.operands], args[self.operands :]
         arrays = (*given, result)
         found = devices.digits([_tiling(v) for v in arrays], [*map(_tiling, compass)])
@@ -128,10 +140,11 @@ class Partitioned:
 
 
 def _without_mesh(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, to be traced once, as outside of any mesh from now until then.
+    """Leaves the surrounding mesh until ``fun`` has been traced once.
 
-    JAX traces it right after this call, but would give its arguments the types of a
-    mesh with explicit axes if the program is compiled inside `jax.set_mesh`.
+    JAX traces the function right after this call.  If the program is compiled inside
+    `jax.set_mesh`, JAX would give the function's arguments explicitly sharded types of
+    that mesh, so the mesh must be left before they are made.
     """
     outside = jax.sharding.use_abstract_mesh(AbstractMesh((), ()))
     outside.__enter__()
@@ -151,11 +164,11 @@ def _call(call: Any, static: Any, devices: Devices, *operands: Any) -> Any:
 
 
 def _with_devices(module: Any) -> Any:
-    """The module's context, with as many devices as its program is for.
+    """The module's context with a list of devices of the right length.
 
-    Nobody asks which they are: the lowering of a custom partitioning counts them, and
-    gives them back with the shardings.  JAX names them only to primitives that it then
-    refuses to lower for an abstract mesh, or for two meshes at once.
+    The lowering of a custom partitioning uses only the number of devices.  JAX gives
+    the devices to primitives that ask for them, but refuses to lower those for an
+    abstract mesh, or for two meshes at once.
     """
     context = module.axis_context
     first = jax.devices()[0]
@@ -169,7 +182,7 @@ def _with_devices(module: Any) -> Any:
 
 
 def _tiling(v: Any) -> Tiling | None:
-    """How an array lies, as XLA has decided; None where each device has the whole."""
+    """The sharding that XLA has chosen for an array; None if it is replicated."""
     sharding = v.sharding._to_xla_hlo_sharding(len(v.shape))
     if not sharding.is_tiled() or sharding.subgroup_types():
         return None
