@@ -84,7 +84,10 @@ class Call(NamedTuple):
 
     @property
     def first(self) -> str:
-        """Of the convolution's outputs those undone, where output_padding adds some."""
+        """The slice of the convolution's outputs that its transpose takes.
+
+        It is needed only if output_padding makes the convolution have more outputs.
+        """
         geometry = self.setup.spec.geometry
         rests = zip(self.output_padding, geometry.stride, strict=True)
         if all(op < s for op, s in rests):

@@ -58,7 +58,7 @@ def torch_transposed(call: Call) -> str:
 
 
 def _torch_adjoint(call: Call) -> str:
-    """Padding modes: the gradient of the convolution that is undone."""
+    """The gradient of the matching convolution, for padding modes."""
     name = f"F.conv{call.setup.spec.ndim}d"
     forward = called(name, _torch_pad(call), "kernel", **call.spread)
     lines = (

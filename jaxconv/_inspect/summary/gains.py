@@ -1,4 +1,4 @@
-"""What jaxconv gains over lax on a layer, where one of like sizes was measured."""
+"""The speedup over lax of a layer, from measurements of layers of similar sizes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Shape
 from jaxconv._inspect.summary.read import Reading
 
-# How many times as large one size may be as the other: batch, inputs and outputs of a
-# group, groups, and each axis of space.
+# Sizes are similar up to these factors: the batch, and all others (inputs and outputs
+# of a group, groups, and each spatial axis).
 BATCH, OTHERS = 16.0, 2.0
 ROLES = {"convolution": "output", "transposed": "input"}
 
@@ -22,7 +22,7 @@ _Key = tuple[str, str, Ints, Ints, Ints]  # role, dtype, window, stride, dilatio
 
 
 def gain(reading: Reading, shapes: tuple[Shape, Shape, Shape], dtype: str) -> Any:
-    """lax's time over jaxconv's on the CPU of the table; None where it has none alike.
+    """lax's time divided by jaxconv's on the table's CPU; None without a similar layer.
 
     ``shapes`` are those of the image, the kernel and the result.
     """
@@ -32,7 +32,7 @@ def gain(reading: Reading, shapes: tuple[Shape, Shape, Shape], dtype: str) -> An
     image, _, result = shapes
     batch, inputs, *space = (image[axis] for axis in reading.image_axes)
     _, outputs, *made = (result[axis] for axis in reading.result_axes)
-    if role == "input":  # in the table's words it is the convolution that it undoes
+    if role == "input":  # the table has the sizes of the matching convolution
         inputs, outputs, space = outputs, inputs, made
     g = reading.groups
     key = (role, dtype, reading.window, reading.stride, reading.dilation)
@@ -42,12 +42,12 @@ def gain(reading: Reading, shapes: tuple[Shape, Shape, Shape], dtype: str) -> An
 
 
 def device() -> str:
-    """Where it was measured."""
+    """The device of the measurements."""
     return _file()["device"]
 
 
 def _alike(key: _Key, sizes: Ints) -> Iterator[tuple[float, float]]:
-    """How far each layer's sizes lie from these, and its gain."""
+    """The distance of each similar layer's sizes from these, and its gain."""
     for known, found in _measured().get(key, ()):
         apart = [
             math.inf if not min(a, b) else abs(math.log(a / b))
