@@ -115,7 +115,7 @@ def test_predictions_gradients_and_state(name):
         # The prediction beside an accelerated loss is as it was.
         predicting = trace(model, model.predict)[1] if "loss" in way else 0
         assert (left, contractions) == (predicting, before - predicting), way
-        if "inside" not in way or name == "U-Net":  # one model is enough to run so
+        if way == "all of it" or name == "U-Net":  # one model runs in every way
             check_all(run(model, fast), wanted)
     assert trace(model, both(model))[1:] == (before, 0)
 
@@ -132,10 +132,11 @@ def test_keras_training_step():
 @pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny"])
 def test_keras_predictions(name):
     model = load(name)
-    plain, before, _ = trace(model, model.predict)
-    fast, left, contractions = trace(model, jaxconv.accelerate(model.predict))
-    assert (left, contractions) == (0, before)
-    check(run(model, fast), run(model, plain), PREDICTION)
+    if name == "EfficientNetB0":  # one is enough to run
+        plain, before, _ = trace(model, model.predict)
+        fast, left, contractions = trace(model, jaxconv.accelerate(model.predict))
+        assert (left, contractions) == (0, before)
+        check(run(model, fast), run(model, plain), PREDICTION)
     _, before, _ = trace(model, both(model))
     _, left, contractions = trace(model, jaxconv.accelerate(both(model)))
     assert (left, contractions) == (0, before)

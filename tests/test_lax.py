@@ -116,24 +116,27 @@ def roles(fn: Any, *args: Any) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["plain", "transposed", "kernel gradient", "any"])
 def test_every_argument_against_the_loops(rng: np.random.Generator, kind: str) -> None:
-    read = 0
+    read, calls, fns, pairs = 0, [], [], []
     for _ in range(16):
         call = random_call(rng, kind)
-        want = loops(call)
         lhs, rhs, numbers = permuted(rng, call)
         options = {**call.options, "dimension_numbers": numbers}
-
-        def fn(lhs: Any, rhs: Any, options: Any = options) -> Any:
-            return jaxconv.conv_general_dilated(lhs, rhs, **options)
-
+        fn = partial(jaxconv.conv_general_dilated, **options)
         found = roles(fn, lhs, rhs)
         read += len(found)
         if not found and min(map(min, options["padding"])) < 0:
             continue  # left to lax, which is wrong there in jaxlib 0.10
-        got = np.transpose(fn(lhs, rhs), numbers.out_spec)
-        terms = math.prod(call.rhs.shape[1:])
+        calls.append((call, numbers))
+        fns.append(fn)
+        pairs.append((lhs, rhs))
+    run = jax.jit(lambda pairs: [fn(*v) for fn, v in zip(fns, pairs, strict=True)])
+    for (call, numbers), got in zip(calls, run(pairs), strict=True):
         np.testing.assert_allclose(
-            got, want, rtol=1e-12, atol=1e-13 * terms, err_msg=str(options)
+            np.asarray(got).transpose(numbers.out_spec),
+            loops(call),
+            rtol=1e-12,
+            atol=1e-13 * math.prod(call.rhs.shape[1:]),
+            err_msg=str((call.options, numbers)),
         )
     assert read >= (12 if kind in ("plain", "transposed") else 4)
 
@@ -157,7 +160,7 @@ def test_gradients_are_those_of_lax(
     def loss(fn: Any) -> Any:
         return jax.value_and_grad(lambda a, b: (fn(a, b, **options) ** 3).sum(), (0, 1))
 
-    want = loss(lax.conv_general_dilated)(lhs, rhs)
+    want = jax.jit(loss(lax.conv_general_dilated))(lhs, rhs)
     got = jax.jit(loss(jaxconv.conv_general_dilated))(lhs, rhs)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-9), got, want

@@ -94,21 +94,16 @@ def test_unfold_and_fold(name: str, layout: str, rng: Rng) -> None:
     case = SLIDING[name]
     n, c = case.x[:2]
     x = random(rng, case.x)
-    u = jaxconv.unfold(
-        jnp.asarray(arrange(x, "input", layout)),
-        case.window,
-        layout=layout,
-        **case.options,
-    )
-    np.testing.assert_array_equal(u, to_layout(case.unfold(x), c, layout))
     columns = random(rng, case.unfold(x).shape)
-    folded = jaxconv.fold(
-        jnp.asarray(to_layout(columns, c, layout)),
-        case.x[2:],
-        case.window,
-        layout=layout,
-        **case.options,
-    )
+    options = {"layout": layout, **case.options}
+
+    @jax.jit
+    def both(x: jax.Array, columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+        folded = jaxconv.fold(columns, case.x[2:], case.window, **options)
+        return jaxconv.unfold(x, case.window, **options), folded
+
+    u, folded = both(arrange(x, "input", layout), to_layout(columns, c, layout))
+    np.testing.assert_array_equal(u, to_layout(case.unfold(x), c, layout))
     want = arrange(case.fold(columns), "input", layout)
     assert folded.shape[0] == n
     close(folded, want, math.prod(case.window), np.float64)

@@ -114,14 +114,20 @@ def test_blocks_are_the_whole(name: str, rng: np.random.Generator) -> None:
     stream = case.stream()
     wanted = case.expected(x, w, b)
     terms = case.k * case.channels[0]
-    close(stream.whole(x, w, b), wanted, terms, np.float64)
-    state, found = stream.init(2, np.float64), []
-    for block in cut(case, x, blocks):
-        state, y = stream.step(state, block, w, b)
-        found.append(y)
+
+    @jax.jit
+    def every(parts: Any, x: Any, w: Any, b: Any) -> Any:
+        state, found = stream.init(2, np.float64), []
+        for block in parts:
+            state, y = stream.step(state, block, w, b)
+            found.append(y)
+        alone = stream.step(stream.init(None, np.float64), x[0], w, b)[1]
+        return stream.whole(x, w, b), found, alone
+
+    whole, found, alone = every(cut(case, x, blocks), x, w, b)
+    close(whole, wanted, terms, np.float64)
     axis = 2 if case.first else 1
     close(np.concatenate(found, axis), wanted, terms, np.float64)
-    alone = stream.step(stream.init(None, np.float64), x[0], w, b)[1]
     close(alone, wanted[0], terms, np.float64)
 
 
