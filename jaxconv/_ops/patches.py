@@ -189,17 +189,28 @@ def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
     """From (n, *space, c) to (n, positions, taps, c), by one strided slice per tap."""
     axes = list(geometry.axes)
     framed = frame(x, [read_extent(axis) for axis in axes])
+    rest = [(0, 0), *((0, axis.s - 1) for axis in axes), (0, 0)]
+    framed = jnp.pad(framed, rest)
 
     def slice_for(tap: tuple[int, ...]) -> jax.Array:
-        index = (
-            slice(t * a.d, t * a.d + (a.o - 1) * a.s + 1, a.s)
-            for t, a in zip(tap, axes, strict=True)
-        )
-        return framed[(slice(None), *index)]
+        out = framed
+        for at, (t, a) in enumerate(zip(tap, axes, strict=True), 1):
+            out = _every(out, t * a.d, a.o, a.s, at)
+        return out
 
     slices = [slice_for(tap) for tap in np.ndindex(geometry.kernel)]
     patches = jnp.stack(slices, axis=-2)
     return patches.reshape(x.shape[0], geometry.positions, geometry.taps, x.shape[-1])
+
+
+def _every(x: jax.Array, first: int, count: int, step: int, axis: int) -> jax.Array:
+    """So many elements of an axis, in steps: the first of each part of this size.
+
+    XLA's partitioner returns wrong values of slices with strides.
+    """
+    x = jax.lax.slice_in_dim(x, first, first + count * step, axis=axis)
+    x = x.reshape(*x.shape[:axis], count, step, *x.shape[axis + 1 :])
+    return jax.lax.index_in_dim(x, 0, axis + 1, keepdims=False)
 
 
 def _columns(u: jax.Array, geometry: Geometry, first: bool) -> tuple[jax.Array, bool]:
