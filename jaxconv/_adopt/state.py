@@ -21,7 +21,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 
 from jaxconv._adopt.graph import Call, explained, holds_nodes, is_node, unbound
 from jaxconv._adopt.leaks import holder, trace_of
-from jaxconv._border.arguments import fail
+from jaxconv._core.errors import fail
 
 Function = Callable[..., Any]
 Evaluate = Callable[..., Any]
