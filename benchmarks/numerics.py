@@ -27,7 +27,7 @@ import jaxconv
 from benchmarks.report import insert, table
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry, Ints, output_size
-from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
+from jaxconv._core.spec import OPERANDS, Case, Layout, Role, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "numerics.md"
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
     def spec(self, role: Role, dtype: Any, lowering: str | None = None) -> Spec:
         result = np.dtype(dtype)
         return Spec(
-            role, self.geometry, self.groups, "channels_last", result, lowering=lowering
+            role, self.geometry, self.groups, Layout.LAST, result, lowering=lowering
         )
 
     def operands(self, role: Role, dtype: Any, scale: float = 1.0) -> list[jax.Array]:

@@ -16,7 +16,7 @@ import oracle
 from jaxconv._core import spec as _spec
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
-from jaxconv._core.spec import OPERANDS, Spec
+from jaxconv._core.spec import OPERANDS, Layout, Spec
 
 ROLES = ("output", "input", "kernel")
 LAYOUTS = ("channels_first", "channels_last")
@@ -46,7 +46,12 @@ class Case(NamedTuple):
     ) -> Spec:
         geometry = Geometry(*self.window)
         return Spec(
-            role, geometry, self.groups, layout, np.dtype(dtype), lowering=lowering
+            role,
+            geometry,
+            self.groups,
+            Layout(layout),
+            np.dtype(dtype),
+            lowering=lowering,
         )
 
     def shape(self, operand: str) -> Ints:

@@ -29,7 +29,7 @@ from cases import (
 )
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
-from jaxconv._core.spec import OPERANDS, Sizes, Spec
+from jaxconv._core.spec import OPERANDS, Layout, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan import choose as _plan
 from jaxconv._plan.place import Place
@@ -279,7 +279,7 @@ def test_fft_in_blocks(role, size, k, s, d, groups, rng):
     lo, c, o = 5, 2, 1
     output = (size + 2 * lo - d * (k - 1) - 1) // s + 1
     geometry = Geometry((size,), (k,), (output,), (s,), (d,), (lo,))
-    spec = Spec(role, geometry, groups, "channels_last", np.dtype("float64"))
+    spec = Spec(role, geometry, groups, Layout("channels_last"), np.dtype("float64"))
     sizes = Sizes(2, c, o)
     a, b = (rng.normal(size=spec.shape(name, sizes)) for name in spec.operands)
     found = contract(a, b, dataclasses.replace(spec, lowering="fft"))

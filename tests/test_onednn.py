@@ -25,7 +25,7 @@ from cases import CASES, Case, arrange
 from jaxconv._core import spec as _spec
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
-from jaxconv._core.spec import OPERANDS, Sizes, Spec
+from jaxconv._core.spec import OPERANDS, Layout, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan import choose as _plan
 from jaxconv._plan import onednn, probe
@@ -257,7 +257,7 @@ LINE = Geometry((9,), (3,), (7,), (1,), (1,), (0,))
 )
 def test_absurd_sizes(geometry: Geometry, sizes: Sizes, why: str) -> None:
     for role in ONEDNN.roles:
-        spec = Spec(role, geometry, 1, "channels_last", np.dtype(np.float32))
+        spec = Spec(role, geometry, 1, Layout("channels_last"), np.dtype(np.float32))
         case = _spec.Case(spec, sizes, np.dtype(np.float32))
         assert why in (ONEDNN.refuse(case) or "")
         assert _plan.choose(case, Place.here()).lowering.name != "onednn"

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxconv
 from jaxconv._core.geometry import Geometry
-from jaxconv._core.spec import Case, Spec
+from jaxconv._core.spec import Case, Layout, Spec
 from jaxconv._plan import emit
 from jaxconv._plan.choose import choose
 from jaxconv._plan.place import Place
@@ -375,7 +375,7 @@ def test_exported_shards_of_some_axes(rng: np.random.Generator) -> None:
 def asked(op: Op) -> Case:
     geometry = Geometry((16, 6), (3, 3), (16, 6), (1, 1), (1, 1), (1, 1))
     dtype = np.dtype(np.float32)
-    spec = Spec("output", geometry, 1, "channels_first", dtype)
+    spec = Spec("output", geometry, 1, Layout("channels_first"), dtype)
     return Case(spec, spec.sizes(op.x, op.kernel), dtype)
 
 

@@ -14,9 +14,9 @@ from benchmarks.peers import jaxconv_cell
 from benchmarks.table import KNOWN
 from benchmarks.workloads import ROLES as CELLS
 from benchmarks.workloads import TITLES
-from jaxconv import _lowerings
 from jaxconv._core.spec import OPERANDS, Case
 from jaxconv._inspect.walk import contractions
+from jaxconv._lowerings import LOWERINGS
 from jaxconv._lowerings.base import Lowering
 from jaxconv._plan import choose as _plan
 from jaxconv._plan.place import Place
@@ -146,10 +146,10 @@ def _matrix(found: dict[str, list[Case]]) -> list[str]:
 def _all(found: dict[str, list[Case]]) -> list[str]:
     every = [case for row in found.values() for case in row]
     rows: list[list[str]] = []
-    for module in _lowerings._MODULES:
-        lowering = module.LOWERING
+    for lowering in LOWERINGS.values():
         cases = [case for case in every if case.role in lowering.roles]
-        path = f"../{module.__name__.replace('.', '/')}.py"
+        module = next(iter(lowering.roles.values())).__module__
+        path = f"../{module.replace('.', '/')}.py"
         rows.append(
             [
                 f"[`{lowering.name}`]({path})",

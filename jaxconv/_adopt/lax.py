@@ -86,7 +86,7 @@ def conv_general_dilated(
 
     Source: XLA's operation semantics, Conv (convolution).
     """
-    options = dict(
+    options: dict[str, Any] = dict(
         window_strides=window_strides,
         padding=padding,
         lhs_dilation=lhs_dilation,
@@ -103,7 +103,7 @@ def conv_general_dilated(
     return convolve(lhs, rhs, **params)
 
 
-def _params(lhs: Any, rhs: Any, options: Options) -> dict[str, Any]:
+def _params(lhs: Any, rhs: Any, options: Options[dict[str, Any]]) -> dict[str, Any]:
     """The parameters of lax's primitive, from arguments that lax checks."""
     key = (jax.typeof(lhs), jax.typeof(rhs), options)
     try:
@@ -114,7 +114,7 @@ def _params(lhs: Any, rhs: Any, options: Options) -> dict[str, Any]:
         return _traced(*key)
 
 
-def _traced(lhs: Any, rhs: Any, options: Options) -> dict[str, Any]:
+def _traced(lhs: Any, rhs: Any, options: Options[dict[str, Any]]) -> dict[str, Any]:
     with plain():
         trace = jax.make_jaxpr(partial(lax.conv_general_dilated, **options.values))
         eqns = trace(lhs, rhs).eqns

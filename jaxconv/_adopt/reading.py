@@ -31,7 +31,7 @@ from jaxconv._plan.choose import in_either_layout
 
 Side = Literal["lhs", "rhs", "out"]
 SIDES: tuple[Side, ...] = get_args(Side)
-LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")  # lowerings' first
+LAYOUTS = (Layout.LAST, Layout.FIRST)  # lowerings' first
 LHS, RHS, OUT = SIDES
 # Letters of lax's operands, in the order of ConvDimensionNumbers; each is in two.
 LAX_LETTERS: dict[Side, str] = {"lhs": "bi", "rhs": "oi", "out": "bo"}

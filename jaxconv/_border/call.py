@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import (
+    Any,
+    Generic,
+    NamedTuple,
+    Required,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+)
 
 import jax
 
@@ -17,6 +27,7 @@ from jaxconv._core.spec import Layout, Role, Shape, Spec
 from jaxconv._core.surround import pad, unpad
 from jaxconv._plan.names import lowerings
 
+T = TypeVar("T", bound=Mapping[str, object])
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # to NumPy's
 
 
@@ -33,7 +44,7 @@ class Setup(NamedTuple):
     @property
     def channels(self) -> tuple[int, int]:
         """The numbers of channels of the image and of the result."""
-        return self.shape[1 if self.spec.lead == 2 else -1], self.outputs
+        return self.shape[self.spec.layout.channel], self.outputs
 
     def within_limits(self, name: str = "x.shape") -> Setup:
         """Returns the setup itself, or refuses it if an array would be too large."""
@@ -85,7 +96,26 @@ class Call(NamedTuple):
         return y if self.setup.has_batch else y[0]
 
 
-def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Call:
+class Given(TypedDict, total=False):
+    """The options of a call by name, with the values that users give."""
+
+    stride: Required[object]
+    padding: Required[Any]
+    dilation: Required[object]
+    groups: Required[object]
+    layout: Required[object]
+    padding_mode: object
+    implementation: object
+    precision: object
+    preferred_element_type: object
+    output_padding: object
+    output_size: object
+    name: str
+
+
+def read_call(
+    role: Role, x: Any, kernel: Any, bias: Any, **options: Unpack[Given]
+) -> Call:
     """Checks operands and options; ``role`` is "output" or "input"."""
     x, kernel = can.array("x", x), can.array("kernel", kernel)
     bias = None if bias is None else can.array("bias", bias)
@@ -102,12 +132,12 @@ def read_call(role: Role, x: Any, kernel: Any, bias: Any, **options: Any) -> Cal
     return Call(x if setup.has_batch else x[None], kernel, bias, setup, special)
 
 
-class Options:
+class Options(Generic[T]):
     """Options as a cache key, which includes their types because True == 1 == 1.0."""
 
     __slots__ = ("key", "values")
 
-    def __init__(self, values: dict[str, Any]):
+    def __init__(self, values: T):
         self.values = values
         # preferred_element_type may have 64 bits only with jax_enable_x64.
         wide = cast(Any, jax.config).jax_enable_x64
@@ -126,9 +156,7 @@ def _typed(value: Any) -> Any:
     return type(value), value
 
 
-def _setup(
-    role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
-) -> Setup:
+def _setup(role: Role, x: Shape, kernel: Shape, dtype: Any, options: Given) -> Setup:
     """`read_setup` with a cache: outside jit it takes as long as a small convolution.
 
     If the call is refused and would fit with image and kernel exchanged, the error asks
@@ -146,9 +174,7 @@ def _setup(
         return read_setup(role, x, kernel, dtype, **options).within_limits()
 
 
-def _fits(
-    role: Role, x: Shape, kernel: Shape, dtype: Any, options: dict[str, Any]
-) -> bool:
+def _fits(role: Role, x: Shape, kernel: Shape, dtype: Any, options: Given) -> bool:
     """Whether image and kernel of these shapes, of equal rank, would be accepted."""
     try:
         read_setup(role, x, kernel, dtype, **options).within_limits()
@@ -159,7 +185,7 @@ def _fits(
 
 @functools.lru_cache(maxsize=4096)
 def _remembered(
-    role: Role, x: Shape, kernel: Shape, dtype: Any, options: Options
+    role: Role, x: Shape, kernel: Shape, dtype: Any, options: Options[Given]
 ) -> Setup:
     return read_setup(role, x, kernel, dtype, **options.values).within_limits()
 
@@ -191,10 +217,8 @@ def read_setup(
     has_batch = can.has_batch(x_shape, ndim, name)
     shape = x_shape if has_batch else (1, *x_shape)
     groups = can.integer("groups", groups, 1)
-    first = arranged == "channels_first"
-    window = kernel_shape[2:] if first else kernel_shape[:-2]
-    space = shape[2:] if first else shape[1:-1]
-    channels = shape[1 if first else -1]
+    window, space = arranged.window(kernel_shape), arranged.space(shape)
+    channels = shape[arranged.channel]
     can.known(name, x_shape, space)
     can.known("kernel.shape", kernel_shape, window)
     can.window_not_empty(window, kernel_shape)
@@ -225,7 +249,7 @@ def _channels(
 
     In conv, x has groups*C channels; in conv_transpose, x has the kernel's O channels.
     """
-    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
+    o, c = layout.kernel_channels(kernel)
     side = "output" if role == "output" else "input"
     can.groups_divide(side, o, groups, kernel)
     outputs, wanted = (o, c * groups) if role == "output" else (c * groups, o)

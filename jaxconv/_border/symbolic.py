@@ -7,6 +7,7 @@ gradients.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -40,7 +41,7 @@ def with_numbers(shape: Shape, ndim: int, layout: Any) -> Shape:
     return tuple(numbers)
 
 
-def refuse(shape: Shape, options: dict[str, Any]) -> None:
+def refuse(shape: Shape, options: Mapping[str, Any]) -> None:
     """Refuses the options that depend on sizes."""
     rule = f"depends on sizes, and x.shape={shape} has symbols in space"
     for name, free in (("padding_mode", ("zeros",)), ("implementation", (None, "xla"))):

@@ -20,17 +20,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxconv._core.geometry import Geometry
+from jaxconv._core.layout import GROUPED as GROUPED
+from jaxconv._core.layout import LETTERS as LETTERS
+from jaxconv._core.layout import Layout as Layout
+from jaxconv._core.layout import Letter as Letter
+from jaxconv._core.layout import Role as Role
+from jaxconv._core.layout import Shape as Shape
 
-Role = Literal["output", "input", "kernel"]
-Letter = Literal["n", "c", "o"]
-Layout = Literal["channels_first", "channels_last"]
-Shape = tuple[int, ...]
 T = TypeVar("T")
 
 OPERANDS: dict[Role, tuple[Role, Role]] = {
@@ -38,12 +40,6 @@ OPERANDS: dict[Role, tuple[Role, Role]] = {
     "input": ("output", "kernel"),
     "kernel": ("input", "output"),
 }
-LETTERS: dict[Role, tuple[Letter, Letter]] = {
-    "input": ("n", "c"),
-    "output": ("n", "o"),
-    "kernel": ("o", "c"),
-}
-GROUPED: dict[Role, Letter] = {"input": "c", "output": "o", "kernel": "o"}
 
 
 class Sizes(NamedTuple):
@@ -79,15 +75,11 @@ class Spec:
     @property
     def lead(self) -> int:
         """The number of axes of an image before its spatial ones."""
-        return 2 if self.layout == "channels_first" else 1
+        return self.layout.lead
 
     def axis(self, operand: Role, letter: Letter) -> int:
         """The index of a letter's axis in an operand of this layout."""
-        if self.layout == "channels_first":
-            return LETTERS[operand].index(letter)
-        if letter == "n":
-            return 0
-        return self.ndim + (1 if letter == GROUPED[operand] else 0)
+        return self.layout.axis(operand, letter, self.ndim)
 
     def space(self, operand: Role) -> Shape:
         return getattr(self.geometry, operand)
@@ -124,12 +116,26 @@ class Spec:
             axes.insert(self.axis(operand, letter), letters[letter])
         return tuple(axes)
 
+    def image_axes(self, operand: Role) -> Shape:
+        """The axes of an image: batch, channels, space."""
+        n, channel = (self.axis(operand, letter) for letter in LETTERS[operand])
+        return (n, channel, *range(self.lead, self.lead + self.ndim))
+
+    @property
+    def kernel_axes(self) -> Shape:
+        """The axes of the kernel: outputs, inputs, window."""
+        o, c = (self.axis("kernel", letter) for letter in LETTERS["kernel"])
+        first = 2 if self.layout.first else 0
+        return (o, c, *range(first, first + self.ndim))
+
+    @property
+    def as_last(self) -> Spec:
+        """The same contraction with channels last."""
+        return replace(self, layout=Layout.LAST)
+
     def to_last(self, operand: Role) -> Shape:
         """Permutation to channels last: (n, *space, c), kernels (*space, c, o)."""
-        if self.layout == "channels_last":
-            return tuple(range(self.ndim + 2))
-        space = tuple(range(2, self.ndim + 2))
-        return (*space, 1, 0) if operand == "kernel" else (0, *space, 1)
+        return self.layout.to_last(operand, self.ndim)
 
     def from_last(self, operand: Role) -> Shape:
         return tuple(int(axis) for axis in np.argsort(self.to_last(operand)))

@@ -104,13 +104,13 @@ def deform_aggregate(
         return [v[..., part, :].swapaxes(1, 2) for part in range(parts)]
 
     with jax.named_scope("jaxconv.deform_aggregate"):
-        image = jnp.moveaxis(image, 1, -1) if arranged == "channels_first" else image
+        image = jnp.moveaxis(image, 1, -1) if arranged.first else image
         places = _places(geometry, taps, per_sample(moves, len(window))[::-1], scale)
         (shares,) = per_sample(factor, 1)
         shares = jax.nn.softmax(shares, axis=1) if softmax else shares
         y = sum_terms(Frame(geometry.input, groups), image, places, shares)
         y = y.reshape(image.shape[0], *geometry.output, image.shape[-1])
-        y = jnp.moveaxis(y, -1, 1) if arranged == "channels_first" else y
+        y = jnp.moveaxis(y, -1, 1) if arranged.first else y
     return y if has_batch else y[0]
 
 
@@ -125,7 +125,7 @@ def _setup(
     remove_center: bool,
 ) -> tuple[Geometry, list[Ints], int]:
     """The geometry, the taps in the order of `_taps`, and the number of groups."""
-    space, c = read.space(image, layout), read.channels(image, layout)
+    space, c = layout.space(image), image[layout.channel]
     can.space_not_empty(space, (image[0], c), ("x.shape", shape))
     windows = Windows.read(len(window), *steps, "zeros", "kernel_size")
     geometry, _ = windows.conv(space, window)

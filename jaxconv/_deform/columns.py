@@ -19,7 +19,7 @@ from jax import lax
 
 from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry, Ints
-from jaxconv._core.spec import Spec
+from jaxconv._core.spec import Layout, Spec
 from jaxconv._deform.form import sample
 
 
@@ -111,6 +111,6 @@ def _product(columns: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array
     g, taps, c, o = kernel.shape
     geometry = Geometry((taps,), (taps,), (1,), (1,), (1,), (0,))
     dtype = np.dtype(columns.dtype)
-    spec = Spec("output", geometry, g, "channels_last", dtype, precision)
+    spec = Spec("output", geometry, g, Layout.LAST, dtype, precision)
     kernel = jnp.moveaxis(kernel, 0, 2).reshape(taps, c, g * o)
     return contract(columns, kernel, spec)[:, 0]

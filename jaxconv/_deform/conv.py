@@ -92,13 +92,13 @@ def deform_conv(
     image, moves, factor = read.with_batch(has_batch, given.x, given.offset, given.mask)
     windows = Windows.read(ndim, stride, padding, dilation, "zeros")
     groups = kernel_groups(given.x.shape, image.shape, shape, arranged)
-    space, window = read.space(image.shape, arranged), read.window(shape, arranged)
+    space, window = arranged.space(image.shape), arranged.window(shape)
     geometry, _ = windows.conv(space, window)
     options = Options(implementation, memory_limit, precision)
     call = read.deform(
         "output", geometry, arranged, groups, image.shape, moves, factor, options
     )
-    can.bias_shape(given.bias, shape[0 if arranged == "channels_first" else -1])
+    can.bias_shape(given.bias, arranged.kernel_channels(shape)[0])
     with jax.named_scope("jaxconv.deform_conv"):
         y = call(image, call.columns(moves, factor), given.kernel)
         return read.finish(y, given.bias, arranged, has_batch)
@@ -106,12 +106,12 @@ def deform_conv(
 
 def kernel_groups(shape: Ints, image: Ints, kernel: Ints, layout: Layout) -> int:
     """The number of groups, from the channels of x and kernel; refuses what misfits."""
-    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
-    can.window_not_empty(read.window(kernel, layout), kernel)
+    o, c = layout.kernel_channels(kernel)
+    can.window_not_empty(layout.window(kernel), kernel)
     if 0 in (o, c):
         can.fail("kernel.shape", kernel, "has no channels", "Give at least one")
-    found = read.channels(image, layout)
-    space = read.space(image, layout)
+    found = image[layout.channel]
+    space = layout.space(image)
     can.space_not_empty(space, (image[0], found), ("x.shape", shape))
     if found == 0 or found % c:
         rule = (

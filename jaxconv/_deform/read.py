@@ -58,7 +58,7 @@ class Deform(NamedTuple):
 
     def __call__(self, x: jax.Array, samples: Samples, kernel: jax.Array) -> jax.Array:
         """From x (n, c, *space) to (n, o, *out), or both with channels last."""
-        first = self.layout == "channels_first"
+        first = self.layout.first
         x = jnp.moveaxis(x, 1, -1) if first else x
         rows = Frame(self.geometry.input, self.offset_groups).rows(x)
         y = multiply(
@@ -74,7 +74,7 @@ class Deform(NamedTuple):
     def _by_tap(self, kernel: jax.Array) -> jax.Array:
         """The kernel as (groups, taps, c, o)."""
         taps = self.geometry.taps
-        if self.layout == "channels_first":
+        if self.layout.first:
             o, c = kernel.shape[:2]
             parts = kernel.reshape(self.groups, o // self.groups, c, taps)
             return parts.transpose(0, 3, 2, 1)
@@ -92,7 +92,7 @@ def per_sample(
     """
     v = v.astype(accumulator(v.dtype))
     n, positions = v.shape[0], geometry.positions
-    if layout == "channels_first":
+    if layout.first:
         return v.reshape(n, *split, positions).transpose(0, 4, 2, 3, 1)
     return v.reshape(n, positions, *split).transpose(0, 1, 3, 4, 2)
 
@@ -130,23 +130,11 @@ def arrays(**given: Any) -> SimpleNamespace:
     return SimpleNamespace(**read)
 
 
-def channels(shape: Sequence[int], layout: Layout) -> int:
-    return shape[1 if layout == "channels_first" else -1]
-
-
-def space(shape: Sequence[int], layout: Layout) -> Ints:
-    return tuple(shape[2:] if layout == "channels_first" else shape[1:-1])
-
-
-def window(kernel: Sequence[int], layout: Layout) -> Ints:
-    return tuple(kernel[2:] if layout == "channels_first" else kernel[:-2])
-
-
 def offset_groups(
     offset: Sequence[int], taps: int, c: int, ndim: int, layout: Layout
 ) -> int:
     """The number of offset groups, which must divide the channels of x."""
-    each, found = ndim * taps, channels(offset, layout)
+    each, found = ndim * taps, offset[layout.channel]
     what = f"{taps} taps with {ndim} offset{'s' if ndim > 1 else ''} each"
     if found == 0 or found % each:
         rule = f"has {found} channels, which must be a multiple of {each} ({what})"
@@ -174,7 +162,7 @@ def matches(
 
 def at_positions(n: int, c: int, geometry: Geometry, layout: Layout) -> Ints:
     """The shape of an array with c channels at every output position."""
-    if layout == "channels_first":
+    if layout.first:
         return (n, c, *geometry.output)
     return (n, *geometry.output, c)
 
@@ -196,7 +184,7 @@ def check_offset(
         rule = f"has {len(offset)} axes with its batch, but x has {geometry.ndim + 2}"
         can.fail("offset.shape", offset, rule, "Give both a batch axis, or none")
     groups = offset_groups(offset, taps, c, geometry.ndim, layout)
-    found = channels(offset, layout)
+    found = offset[layout.channel]
     reason = f"batch {n}, {found} channels, and the output's size {geometry.output}"
     reason += ", which follows from x, kernel, stride and padding"
     matches("offset", offset, at_positions(n, found, geometry, layout), reason)
@@ -227,7 +215,7 @@ def deform(
     options: Options,
 ) -> Deform:
     """Checks a call with an image of this shape, (n, c, ...) or (n, ..., c)."""
-    n, c = shape[0], channels(shape, layout)
+    n, c = shape[0], shape[layout.channel]
     factor = None if mask is None else ("mask", mask.shape)
     taps = geometry.taps
     within_limits(role, geometry, layout, shape)
@@ -249,9 +237,9 @@ def within_limits(
 
     The result of a convolution has the size of the offset, which already exists.
     """
-    image = limits.Image("x.shape", tuple(shape), space(shape, layout))
+    image = limits.Image("x.shape", tuple(shape), layout.space(shape))
     limits.axes(role, geometry, image)
-    n, c = shape[0], channels(shape, layout)
+    n, c = shape[0], shape[layout.channel]
     limits.array("x.shape", tuple(shape), (n, c, *geometry.input))
 
 
@@ -272,7 +260,7 @@ def finish(
     """Adds the bias, and removes the batch axis if x came without one."""
     if bias is not None:
         shape = [1] * y.ndim
-        shape[1 if layout == "channels_first" else -1] = -1
+        shape[1 if layout.first else -1] = -1
         y = y + bias.reshape(shape)
     return y if has_batch else y[0]
 

@@ -105,15 +105,15 @@ def deform_conv_shard(
     names, reach = _names(axis_names, ndim), can.ints("halo", halo, ndim, 0)
     groups = kernel_groups(given.x.shape, given.x.shape, shape, arranged)
     windows = Windows.read(ndim, stride, padding, dilation, "zeros")
-    local = read.space(given.x.shape, arranged)
+    local = arranged.space(given.x.shape)
     shards = tuple(1 if name is None else int(lax.axis_size(name)) for name in names)
     size = tuple(a * b for a, b in zip(local, shards, strict=True))
-    whole, _ = windows.conv(size, read.window(shape, arranged))
+    whole, _ = windows.conv(size, arranged.window(shape))
     geometry, low, high = _local(whole, shards, reach)
     longest = max(geometry.input)
     limits.indexed("halo", reach, "elements along an axis of a shard", longest)
     options = Options(implementation, memory_limit, precision)
-    first = 2 if arranged == "channels_first" else 1
+    first = arranged.lead
     with jax.named_scope("jaxconv.deform_conv_shard"):
         image = with_halo(given.x, low, high, names, first)
         call = read.deform(

@@ -87,9 +87,9 @@ def deform_conv_transpose(
     groups = can.integer("groups", groups, 1)
     channels = _channels(given.x.shape, y.shape, shape, groups, arranged)
     windows = Windows.read(ndim, stride, padding, dilation, "zeros")
-    space, window = read.space(y.shape, arranged), read.window(shape, arranged)
+    space, window = arranged.space(y.shape), arranged.window(shape)
     geometry, _ = windows.transpose(space, window, output_padding, output_size)
-    first = arranged == "channels_first"
+    first = arranged.first
     size = (channels, *geometry.input) if first else (*geometry.input, channels)
     image = like((y.shape[0], *size), y, moves, given.kernel)
     options = Options(implementation, memory_limit, precision)
@@ -105,12 +105,12 @@ def deform_conv_transpose(
 
 def _channels(shape: Ints, y: Ints, kernel: Ints, groups: int, layout: Layout) -> int:
     """The result's channels; refuses an x without the kernel's output channels."""
-    o, c = kernel[:2] if layout == "channels_first" else kernel[:-3:-1]
-    can.window_not_empty(read.window(kernel, layout), kernel)
+    o, c = layout.kernel_channels(kernel)
+    can.window_not_empty(layout.window(kernel), kernel)
     can.groups_divide("output", o, groups, kernel)
     can.groups_divide("input", c, 1, kernel)
-    can.space_not_empty(read.space(y, layout), (), ("x.shape", shape))
-    found = read.channels(y, layout)
+    can.space_not_empty(layout.space(y), (), ("x.shape", shape))
+    found = y[layout.channel]
     if found != o:
         rule = f"has {found} channels in layout={layout!r}, but deform_conv_transpose "
         rule += f"takes as many as the kernel has output channels, {o}"

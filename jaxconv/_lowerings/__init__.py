@@ -1,20 +1,12 @@
-"""All lowerings, by name.  ``xla`` computes every case on every platform."""
+"""All lowerings, by name.  ``xla`` is always there and computes every case."""
 
 from __future__ import annotations
 
-from jaxconv._lowerings.accelerators import cudnn, lines, mxu, stretch
+from jaxconv._lowerings.accelerators import cudnn, lines, mxu
 from jaxconv._lowerings.base import Lowering
-from jaxconv._lowerings.by_hand import (
-    matrix,
-    scatter,
-    transpose,
-    vjp,
-    window,
-    zero_insertion,
-)
+from jaxconv._lowerings.by_hand import definition, matrix, scatter, zero_insertion
 from jaxconv._lowerings.cpu import (
     chunks,
-    exchange,
     grouped,
     narrow,
     onednn,
@@ -25,34 +17,42 @@ from jaxconv._lowerings.cpu import (
     slices,
     taps,
 )
-from jaxconv._lowerings.general import einsum, fft, polyphase, product, xla
-
-_MODULES = (
-    *(
-        xla,
-        onednn,
-        product,
-        shift,
-        narrow,
-        grouped,
-        separate,
-        polyphase,
-        overlap_add,
-        rows,
-        slices,
-        taps,
-        exchange,
-        chunks,
-        fft,
-        cudnn,
-        mxu,
-        lines,
-        stretch,
-        einsum,
-    ),
-    *(window, transpose, vjp, zero_insertion, scatter, matrix),  # by hand
+from jaxconv._lowerings.general import (
+    einsum,
+    exchange,
+    fft,
+    polyphase,
+    product,
+    xla,
 )
 
-LOWERINGS: dict[str, Lowering] = {
-    module.LOWERING.name: module.LOWERING for module in _MODULES
-}
+_ALL = (
+    xla.LOWERING,
+    onednn.LOWERING,
+    product.LOWERING,
+    shift.LOWERING,
+    narrow.LOWERING,
+    grouped.LOWERING,
+    separate.LOWERING,
+    polyphase.LOWERING,
+    overlap_add.LOWERING,
+    rows.LOWERING,
+    slices.LOWERING,
+    taps.LOWERING,
+    exchange.EXCHANGE,
+    chunks.LOWERING,
+    fft.LOWERING,
+    cudnn.LOWERING,
+    mxu.LOWERING,
+    lines.LOWERING,
+    exchange.STRETCH,
+    einsum.LOWERING,
+    definition.WINDOW,
+    definition.TRANSPOSE,
+    definition.VJP,
+    zero_insertion.LOWERING,
+    scatter.LOWERING,
+    matrix.LOWERING,
+)
+
+LOWERINGS: dict[str, Lowering] = {lowering.name: lowering for lowering in _ALL}

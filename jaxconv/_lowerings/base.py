@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints, read_extent, spread_extent
-from jaxconv._core.spec import Case, Role, Spec
+from jaxconv._core.spec import Case, Layout, Role, Spec
 
 DIRECT = "direct"  # any lowering in which NaN and infinity do not spread
 Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
@@ -31,9 +32,7 @@ def reduced(spec: Spec, **changes: Any) -> Spec:
     Of the user's wish for a lowering only "direct" applies to an inner case.
     """
     wish = spec.lowering if spec.lowering == DIRECT else None
-    return replace(
-        spec, layout="channels_last", lowering=wish, sharding=None, **changes
-    )
+    return replace(spec, layout=Layout.LAST, lowering=wish, sharding=None, **changes)
 
 
 def _accepts(case: Case) -> str | None:
@@ -85,6 +84,69 @@ def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> ja
         precision=spec.precision,
         preferred_element_type=accumulator(a.dtype),
     )
+
+
+def einsum(formula: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
+    """`jax.numpy.einsum` of two operands, which adds up as `dot` does."""
+    return jnp.einsum(
+        formula,
+        a,
+        b,
+        precision=spec.precision,
+        preferred_element_type=accumulator(a.dtype),
+    )
+
+
+class XlaOptions(TypedDict, total=False):
+    """More arguments of `jax.lax.conv_general_dilated`, by its names."""
+
+    lhs_dilation: Sequence[int]
+    rhs_dilation: Sequence[int]
+    feature_group_count: int
+    batch_group_count: int
+
+
+def convolve(
+    x: jax.Array,
+    w: jax.Array,
+    extents: Sequence[Extent],
+    spec: Spec,
+    *axes: Ints,
+    sums: np.dtype | None,
+    window_strides: Sequence[int] | None = None,
+    **options: Unpack[XlaOptions],
+) -> jax.Array:
+    """``lax.conv_general_dilated`` with the zeros of the extents as padding.
+
+    It adds up in the type ``sums``.  ``axes`` are those of both operands and of the
+    result, as in lax's ``ConvDimensionNumbers``; by default the output role's with
+    channels last.
+    """
+    n = spec.ndim
+    image = (0, n + 1, *range(1, n + 1))
+    return lax.conv_general_dilated(
+        x,
+        w,
+        window_strides or (1,) * n,
+        [(e.low, e.high) for e in extents],
+        dimension_numbers=lax.ConvDimensionNumbers(
+            *(axes or (image, (n + 1, n, *range(n)), image))
+        ),
+        precision=spec.precision,
+        preferred_element_type=sums,
+        **options,
+    )
+
+
+def native_sums(x: jax.Array, spec: Spec) -> np.dtype | None:
+    """The type in which accelerators add up; None leaves it to the unit.
+
+    The result of 16-bit floats has 16 bits.  GPUs and TPUs sum in float32 anyway.  With
+    a float32 result, XLA would convert the operands on a GPU, so that its matrix units
+    for 16 bits are not used, and write twice the bytes on a TPU.
+    """
+    as_is = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype == spec.dtype
+    return None if as_is else accumulator(x.dtype)
 
 
 def framed_bytes(case: Case, operand: Role) -> int:

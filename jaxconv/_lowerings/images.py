@@ -33,7 +33,7 @@ def tap_weights(w: jax.Array, spec: Spec) -> jax.Array:
     """A depthwise kernel as (*window, ...); a tap's weights broadcast to images."""
     n = spec.ndim
     wide = w.astype(accumulator(w.dtype))
-    if spec.layout == "channels_last":  # (*window, 1, channels)
+    if spec.layout.last:  # (*window, 1, channels)
         return wide.reshape(*w.shape[:n], *(1,) * (n + 1), w.shape[-1])
     moved = jnp.moveaxis(wide, (0, 1), (-2, -1))  # (*window, channels, 1)
     return moved.reshape(*w.shape[2:], 1, w.shape[0], *(1,) * n)

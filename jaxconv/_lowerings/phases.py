@@ -22,23 +22,36 @@ class Phases:
     positions p with u = p*s + t*d.  For u = m*s + r this is p*s = m*s + r - t*d, so the
     taps of phase r are those with t*d = r modulo s, and tap t reads y[m - t*d // s].
 
-    size: the number m of elements of each phase, from ``lo // s`` on.
+    first, size: the elements m of each phase, ``size`` of them from lo // s on.
     crop: the elements in front of the input's first among them.
+    width: t*d // s is at most d(k-1) // s, so a phase reads windows of one more.
     low, high: the padding of y that all taps together read.
-    taps: for each residue the taps with the first element of padded y that they read.
+    start: the first element of padded y that a phase reads.
     """
 
     def __init__(self, axis: Axis):
-        first = axis.lo // axis.s
-        self.stride, self.wanted = axis.s, axis.i
-        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
-        self.crop = axis.lo - first * axis.s
-        back = [t * axis.d // axis.s for t in range(axis.k)]
-        self.low = max(0, back[-1] - first)
-        self.high = max(0, first + self.size - axis.o)
-        self.taps: list[list[tuple[int, int]]] = [[] for _ in range(axis.s)]
-        for t, b in enumerate(back):
-            self.taps[t * axis.d % axis.s].append((t, first - b + self.low))
+        self.axis = axis
+        self.first = axis.lo // axis.s
+        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - self.first
+        self.crop = axis.lo - self.first * axis.s
+        self.width = (axis.span - 1) // axis.s + 1
+        self.low = max(0, self.width - 1 - self.first)
+        self.high = max(0, self.first + self.size - axis.o)
+        self.start = self.first - (self.width - 1) + self.low
+
+    @property
+    def inside(self) -> slice:
+        """The input's elements among those of all phases in order."""
+        return slice(self.crop, self.crop + self.axis.i)
+
+    @property
+    def taps(self) -> list[list[tuple[int, int]]]:
+        """The taps of each residue, with the first element of y that each reads."""
+        found: list[list[tuple[int, int]]] = [[] for _ in range(self.axis.s)]
+        for t in range(self.axis.k):
+            back, residue = divmod(t * self.axis.d, self.axis.s)
+            found[residue].append((t, self.first - back + self.low))
+        return found
 
 
 def by_phases(
@@ -54,13 +67,14 @@ def by_phases(
     plans = [Phases(axis) for axis in axes]
     y = pad(y, [p.low for p in plans], [p.high for p in plans], lead)
     size, one = tuple(p.size for p in plans), (1,) * len(plans)
+    taps = [p.taps for p in plans]
 
     def term(choice: tuple[tuple[int, int], ...]) -> jax.Array:
         tap, start = zip(*choice, strict=True)
         return weigh(window(y, start, size, one, lead), tap)
 
     def phase(residue: Ints) -> jax.Array:
-        reach = [p.taps[r] for p, r in zip(plans, residue, strict=True)]
+        reach = [each[r] for each, r in zip(taps, residue, strict=True)]
         terms = list(map(term, itertools.product(*reach)))
         return functools.reduce(operator.add, terms) if terms else nothing()
 
@@ -74,7 +88,7 @@ def by_phases(
         axis = len(residue)
         if axis == len(plans):
             return phase(residue)
-        parts = [stack((*residue, r)) for r in range(plans[axis].stride)]
+        parts = [stack((*residue, r)) for r in range(plans[axis].axis.s)]
         if len(parts) == 1:
             return parts[0]
         out = jnp.stack(parts, axis=lead + axis + 1)
@@ -82,5 +96,4 @@ def by_phases(
         merged[lead + axis] *= len(parts)
         return out.reshape(merged)
 
-    inside = (slice(p.crop, p.crop + p.wanted) for p in plans)
-    return stack(())[(*(slice(None),) * lead, *inside)]
+    return stack(())[(*(slice(None),) * lead, *(p.inside for p in plans))]

@@ -275,7 +275,7 @@ def _shard(
 ) -> tuple[Ints, Ints, dict[str, Any]]:
     """A shard's shape without and with its halo, and the options of its call."""
     spec = setup.spec
-    first = len(x) - setup.spec.ndim - (spec.layout == "channels_last")
+    first = len(x) - setup.spec.ndim - (spec.layout.last)
     space = x[first : first + spec.ndim]
     part = halo(space, spec.geometry.kernel, shards, transposed=transposed, **options)
     counts = can.ints("shards", shards, spec.ndim, 1)
@@ -292,7 +292,7 @@ def _count(setup: Setup, weights: int, bias: bool, itemsize: int) -> Cost:
     geometry, batch = setup.spec.geometry, setup.shape[0]
     pairs = batch * weights // geometry.taps  # images times connected channel pairs
     space = geometry.input if setup.spec.role == "input" else geometry.output
-    first = setup.spec.layout == "channels_first"
+    first = setup.spec.layout.first
     full = (batch, setup.outputs, *space) if first else (batch, *space, setup.outputs)
     dense = pairs * geometry.taps * geometry.positions
     parameters = weights + (setup.outputs if bias else 0)

@@ -122,7 +122,7 @@ def conv_matrix(
         name="input_shape",
     ).within_limits("input_shape")
     size = _size(setup, kernel.shape, image, sparse)
-    first = setup.spec.layout == "channels_first"
+    first = setup.spec.layout.first
     weights = kernel if first else jnp.moveaxis(kernel, (-1, -2), (0, 1))
     with jax.named_scope("jaxconv.conv_matrix"):
         rows, columns, picks = _coordinates(setup, weights.shape[1])

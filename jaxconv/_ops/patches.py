@@ -69,7 +69,7 @@ def unfold(
     window, arranged = _window(kernel_size), can.layout(layout)
     has_batch = can.has_batch(x.shape, len(window))
     image = x if has_batch else x[None]
-    first = arranged == "channels_first"
+    first = arranged.first
     space = image.shape[2:] if first else image.shape[1:-1]
     channels = image.shape[1 if first else -1]
     if 0 in image.shape[1:]:
@@ -146,11 +146,11 @@ def fold(
     space = can.ints("output_size", output_size, len(window), 1)
     geometry = _geometry(space, window, stride, padding, dilation)
     limits.axes("output", geometry, limits.Image("output_size", space, space))
-    columns, has_batch = _columns(u, geometry, arranged == "channels_first")
-    channels = _channels(columns, geometry, arranged == "channels_first")
+    columns, has_batch = _columns(u, geometry, arranged.first)
+    channels = _channels(columns, geometry, arranged.first)
     limits.array("output_size", space, (columns.shape[0], channels, *space))
     shape = (*geometry.input, channels)
-    if arranged == "channels_first":
+    if arranged.first:
         shape = (channels, *geometry.input)
     image = like((columns.shape[0], *shape), columns)
 

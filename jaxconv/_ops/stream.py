@@ -62,7 +62,7 @@ class Stream:
 
     @property
     def _first(self) -> bool:
-        return self.layout == "channels_first"
+        return self.layout.first
 
     @property
     def _span(self) -> int:
@@ -273,14 +273,14 @@ def stream(
         can.fail("kernel_shape", shape, rule, "Give three sizes of at least 1")
     transposed = operation is conv_transpose
     step, rate = can.integer("stride", stride, 1), can.integer("dilation", dilation, 1)
-    window = shape[2] if arranged == "channels_first" else shape[0]
+    window = shape[2] if arranged.first else shape[0]
     low = 0 if transposed else span(window, rate) - 1
     if padding != "causal":
         if transposed or isinstance(padding, str):
             rule = "is not causal"
             can.fail("padding", padding, rule, 'Write padding="causal"')
         low = can.integer("padding", padding, 0)
-    outputs = shape[0] if arranged == "channels_first" else shape[-1]
+    outputs = shape[0] if arranged.first else shape[-1]
     groups = can.integer("groups", groups, 1)
     can.groups_divide("output", outputs, groups, shape)
     options = (groups, arranged, low, implementation, can.precision(precision))

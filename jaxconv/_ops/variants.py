@@ -223,7 +223,7 @@ def separable_conv(
 
 def _channels(x: Shape, name: str, kernel: Shape, layout: Layout) -> int:
     """The number of channels of x; refuses a depthwise kernel that does not fit it."""
-    first, ndim = layout == "channels_first", can.spatial_rank(kernel, name)
+    first, ndim = layout.first, can.spatial_rank(kernel, name)
     can.has_batch(x, ndim)
     channels = x[-ndim - 1 if first else -1]
     kernels, depth = (kernel[axis] for axis in ((0, 1) if first else (-1, -2)))
@@ -242,7 +242,7 @@ def _channels(x: Shape, name: str, kernel: Shape, layout: Layout) -> int:
 
 def _window_of_one(name: str, kernel: Shape, layout: Layout) -> None:
     can.spatial_rank(kernel, name)
-    window = kernel[2:] if layout == "channels_first" else kernel[:-2]
+    window = layout.window(kernel)
     if set(window) != {1}:
         rule = f"has the window {window}, and a pointwise kernel has 1 on every axis"
         can.fail(name, kernel, rule, "Use conv for larger windows")
@@ -256,7 +256,7 @@ def _match(x: Shape, depthwise: Shape, pointwise: Shape, layout: Layout) -> None
     if len(pointwise) != len(depthwise):
         rule = f"has {len(pointwise)} axes, and {one}={depthwise} {len(depthwise)}"
         can.fail(two, pointwise, rule, "Give both as many ones as axes of space")
-    first = layout == "channels_first"
+    first = layout.first
     given, (outputs, taken) = depthwise[0 if first else -1], pointwise[:2]
     if not first:
         taken, outputs = pointwise[-2:]

@@ -33,7 +33,7 @@ def small_images(case: Case) -> bool:
     """Kernel gradients of depthwise kernels about as large as the image."""
     g = case.geometry
     small = g.positions <= 64 and g.taps >= 25 and g.ndim == 2
-    first = case.spec.layout == "channels_first"
+    first = case.spec.layout.first
     return case.role == "kernel" and depthwise(case) and small and first
 
 
@@ -44,7 +44,7 @@ def depthwise(case: Case) -> bool:
 def depthwise_first(case: Case) -> bool:
     """Depthwise convolutions with channels first; kernel gradients with a stride."""
     g = case.geometry
-    if not depthwise(case) or case.spec.layout != "channels_first":
+    if not depthwise(case) or case.spec.layout.last:
         return False
     if case.role == "output":  # a stride would copy large images first
         few = max(g.stride) == 1 or case.bytes("input") <= 2**24
@@ -55,7 +55,7 @@ def depthwise_first(case: Case) -> bool:
 
 
 def one_channel_first(case: Case) -> bool:
-    return one_channel(case) and case.spec.layout == "channels_first"
+    return one_channel(case) and case.spec.layout.first
 
 
 def one_channel(case: Case) -> bool:
@@ -75,7 +75,7 @@ def onednn_output(case: Case) -> bool:
 
 def onednn_input(case: Case) -> bool:
     """Input gradients with enough channels; with a stride, one call per phase."""
-    g, c, last = case.geometry, case.sizes.c, case.spec.layout == "channels_last"
+    g, c, last = case.geometry, case.sizes.c, case.spec.layout.last
     if case.role != "input":
         return False
     if max(g.stride) > 1:
@@ -102,7 +102,7 @@ def few_in_all(case: Case) -> bool:
     g, (_, c, o) = case.geometry, case.sizes
     if case.groups > 1:
         return False
-    if case.spec.layout == "channels_last":
+    if case.spec.layout.last:
         return g.ndim == 2 and case.role != "kernel" and terms(case) <= 75
     if g.ndim >= 2:
         most = 27 if g.ndim == 2 else 108
@@ -121,7 +121,7 @@ def terms(case: Case) -> int:
 def few_points(case: Case) -> bool:
     """1x1 convolutions with few channels, for which a matrix product is narrow."""
     g, (_, c, o) = case.geometry, case.sizes
-    first = case.spec.layout == "channels_first" and case.groups == 1
+    first = case.spec.layout.first and case.groups == 1
     plane = g.ndim == 2 and g.taps == 1 and max(g.stride) == 1
     into = o if case.role == "output" else c
     few = terms(case) <= 2 or (terms(case) <= 64 and into <= 2)
@@ -131,7 +131,7 @@ def few_points(case: Case) -> bool:
 def very_few_in_all(case: Case) -> bool:
     """Few channels, for which unrolled sums are faster than oneDNN."""
     g, most = case.geometry, max(case.sizes[1:])
-    if case.spec.layout == "channels_last":
+    if case.spec.layout.last:
         return few_in_all(case) and most <= 2 and case.role == "output"
     return few_in_all(case) and (g.ndim < 3 or most <= 8)
 

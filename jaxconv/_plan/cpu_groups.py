@@ -27,14 +27,14 @@ def block(case: Case) -> int:
 
 def very_narrow_groups(case: Case) -> bool:
     """Groups of at most 8 channels, for which oneDNN's transposes cost too much."""
-    reordered = case.spec.layout == "channels_first" and case.geometry.ndim < 3
+    reordered = case.spec.layout.first and case.geometry.ndim < 3
     few = max(case.sizes.c, case.sizes.o) <= 8 and (reordered or case.role == "kernel")
     return narrow_groups(case) and (few or case.spec.mapped)
 
 
 def points_of_groups(case: Case) -> bool:
     """Grouped 1x1 convolutions with channels last, which products would transpose."""
-    last, points = case.spec.layout == "channels_last", case.geometry.taps == 1
+    last, points = case.spec.layout.last, case.geometry.taps == 1
     return case.groups > 2 and last and points and case.role != "kernel"
 
 
@@ -52,7 +52,7 @@ def gradients_of_groups(case: Case) -> bool:
     With channels last there must be few groups, or blocks must be wide.
     """
     _, c, o = case.sizes
-    whole = case.spec.layout == "channels_first" or case.groups <= 16
+    whole = case.spec.layout.first or case.groups <= 16
     wide = max(c, o) >= 8 and (whole or block(case) >= 64)
     return case.groups > 1 and case.role == "kernel" and wide and not case.spec.mapped
 
@@ -82,7 +82,7 @@ def narrow_groups(case: Case) -> bool:
     products.
     """
     g, (_, c, o) = case.geometry, case.sizes
-    first, most = case.spec.layout == "channels_first", max(c, o)
+    first, most = case.spec.layout.first, max(c, o)
     if case.groups == 1 or case.depthwise:
         return False
     if case.role == "kernel":

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 
 from jaxconv._core.contract import contract_p
 from jaxconv._core.dtypes import case_of
+from jaxconv._core.geometry import read_extent, spread_extent
 from jaxconv._core.intercept import plain
 from jaxconv._core.partitioned import can_partition, in_some_axes
 from jaxconv._core.primitive import emit
@@ -31,7 +32,9 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
     result is transposed back.
     """
     shape = spec.result_shape(a.shape, b.shape)
-    if 0 in (*a.shape, *b.shape, *shape):
+    extent = spread_extent if spec.role == "input" else read_extent
+    unread = any(extent(axis).empty for axis in spec.geometry.axes)
+    if unread or 0 in (*a.shape, *b.shape, *shape):  # sums of nothing or of padding
         return jnp.zeros(shape, spec.dtype)
     case = case_of(a, b, spec)
     lowering = choose(case, place).lowering

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from jaxconv._core.geometry import Geometry, output_size, span
-from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
+from jaxconv._core.spec import OPERANDS, Case, Layout, Role, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan.probe import by_numpy
 
@@ -53,7 +53,7 @@ def _any(rng: np.random.Generator, role: Role) -> Case:
         c, o = some(1, 2, 4), some(1, 2, 4)
     geometry = Geometry(*zip(*axes, strict=True))
     kind = np.dtype(np.float32)
-    spec = Spec(role, geometry, groups, "channels_last", kind)
+    spec = Spec(role, geometry, groups, Layout("channels_last"), kind)
     return Case(spec, Sizes(some(1, 1, 2, 3, 4, 8), c, o), kind)
 
 

@@ -30,7 +30,7 @@ def platform(value: Any) -> str | None:
 
 
 def layout(value: Any) -> Layout:
-    return choice("layout", value, ("channels_first", "channels_last"))
+    return Layout(choice("layout", value, tuple(map(str, Layout))))
 
 
 def integer(name: str, value: Any, least: int, whole: Any = None) -> int:

@@ -22,12 +22,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import (
     Axis,
     Extent,
@@ -51,10 +50,8 @@ from jaxconv._lowerings.base import (
 from jaxconv._lowerings.general import polyphase, xla
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     g = spec.geometry
-    if any(read_extent(axis).empty for axis in g.axes):
-        return jnp.zeros((x.shape[0], *g.output, w.shape[-1]), x.dtype)
     extents = [even_extent(axis) for axis in g.axes]
     return _forward(
         cut(x, extents), w, extents, spec, window_strides=g.stride, groups=spec.groups
@@ -75,11 +72,9 @@ def even_extent(axis: Axis) -> Extent:
     return Extent(e.start, stop, e.low, high)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        return jnp.zeros((y.shape[0], *g.input, w.shape[-2] * spec.groups), y.dtype)
     if by_phases(spec):
         return polyphase.input(y, w, spec, output)
     y, flipped = cut(y, extents), flip(swap_channels(w, spec.groups))
@@ -99,18 +94,15 @@ def by_phases(spec: Spec) -> bool:
     return spec.groups > 1 or max(g.dilation) > 1 or swapped
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        c = x.shape[-1] // spec.groups
-        return jnp.zeros((*g.kernel, c, y.shape[-1]), x.dtype)
     if by_residues(spec):
         x, y, g = _residues(frame(x, extents), y, g)
     else:
         x, g = _points(x, g)
     extents = [read_extent(axis) for axis in g.axes]
-    last = replace(spec, layout="channels_last")
+    last = spec.as_last
     return kernel_gradient(cut(x, extents), y, extents, last, g.stride, g.dilation)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jaxconv._core.geometry import Extent, read_extent, spread_extent
@@ -21,8 +20,6 @@ from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings import blocks as _blocks
 from jaxconv._lowerings.accelerators.native import (
     convolve,
-    image_axes,
-    kernel_axes,
     kernel_gradient,
 )
 from jaxconv._lowerings.base import (
@@ -40,20 +37,18 @@ from jaxconv._lowerings.general import xla
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        return jnp.zeros(spec.result_shape(x.shape, w.shape), x.dtype)
-    merged, axes = _blocks.merged(x, w, spec), kernel_axes(spec)
+    merged, axes = _blocks.merged(x, w, spec), spec.kernel_axes
     if merged > 1:
         w = _blocks.widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
-        axes = kernel_axes(replace(spec, layout="channels_last"))
+        axes = spec.as_last.kernel_axes
     return convolve(
         cut(x, extents, spec.lead),
         w,
         extents,
         spec,
-        image_axes(spec, "input"),
+        spec.image_axes("input"),
         axes,
-        image_axes(spec, "output"),
+        spec.image_axes("output"),
         window_strides=g.stride,
         rhs_dilation=g.dilation,
         feature_group_count=spec.groups // merged,
@@ -63,26 +58,24 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        return jnp.zeros(spec.result_shape(y.shape, w.shape), y.dtype)
     merged = _blocks.merged(y, w, spec)
-    o, c, *window = kernel_axes(spec)
+    o, c, *window = spec.kernel_axes
     axes = (c, o, *window)
     if spec.groups == 1:
         w = lax.rev(w, window)
     else:
         w = flip(swap_channels(w.transpose(spec.to_last("kernel")), spec.groups))
         w = _blocks.widen(w, spec.groups, merged)
-        axes = kernel_axes(replace(spec, layout="channels_last"))
+        axes = spec.as_last.kernel_axes
     y, steps = _spread(cut(y, extents, spec.lead), extents, spec)
     return convolve(
         y,
         w,
         extents,
         spec,
-        image_axes(spec, "output"),
+        spec.image_axes("output"),
         axes,
-        image_axes(spec, "input"),
+        spec.image_axes("input"),
         lhs_dilation=steps,
         rhs_dilation=g.dilation,
         feature_group_count=spec.groups // merged,
@@ -111,8 +104,6 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """The diagonal parts of the blocks' dense gradients."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        return jnp.zeros(spec.result_shape(x.shape, y.shape), x.dtype)
     merged = _blocks.merged(x, y, spec)
     blocks = replace(spec, groups=spec.groups // merged)
     x = cut(x, extents, spec.lead)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 
-from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Extent, Ints
-from jaxconv._core.spec import LETTERS, Role, Spec
+from jaxconv._core.spec import Spec
+from jaxconv._lowerings.base import XlaOptions, native_sums
+from jaxconv._lowerings.base import convolve as _convolve
 
 
 def convolve(
@@ -19,47 +18,21 @@ def convolve(
     w: jax.Array,
     extents: Sequence[Extent],
     spec: Spec,
-    *axes: Sequence[int],
+    *axes: Ints,
     window_strides: Sequence[int] | None = None,
-    **options: Any,
+    **options: Unpack[XlaOptions],
 ) -> jax.Array:
-    """``lax.conv_general_dilated`` with the zeros of the extents as padding.
-
-    ``axes`` are those of both operands and of the result, as in lax's
-    ``ConvDimensionNumbers``; by default the output role's with channels last.
-
-    The result of 16-bit floats has 16 bits.  GPUs and TPUs sum in float32 anyway.  With
-    a float32 result, XLA would convert the operands on a GPU, so that its matrix units
-    for 16 bits are not used, and write twice the bytes on a TPU.
-    """
-    n = spec.ndim
-    image = (0, n + 1, *range(1, n + 1))
-    numbers = axes or (image, (n + 1, n, *range(n)), image)
-    as_is = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype == spec.dtype
-    return lax.conv_general_dilated(
+    """`base.convolve` with the type of sums that suits an accelerator."""
+    return _convolve(
         x,
         w,
-        window_strides or (1,) * n,
-        [(e.low, e.high) for e in extents],
-        dimension_numbers=lax.ConvDimensionNumbers(*numbers),
-        precision=spec.precision,
-        preferred_element_type=None if as_is else accumulator(x.dtype),
+        extents,
+        spec,
+        *axes,
+        sums=native_sums(x, spec),
+        window_strides=window_strides,
         **options,
     )
-
-
-def image_axes(spec: Spec, operand: Role) -> Ints:
-    """The axes of an image in the spec's layout: batch, channels, space."""
-    lead = spec.lead
-    n, channel = (spec.axis(operand, letter) for letter in LETTERS[operand])
-    return (n, channel, *range(lead, lead + spec.ndim))
-
-
-def kernel_axes(spec: Spec) -> Ints:
-    """The axes of a kernel in the spec's layout: outputs, inputs, window."""
-    lead = spec.axis("kernel", "c") + 1 if spec.layout == "channels_first" else 0
-    o, c = (spec.axis("kernel", letter) for letter in LETTERS["kernel"])
-    return (o, c, *range(lead, lead + spec.ndim))
 
 
 def kernel_gradient(
@@ -76,8 +49,8 @@ def kernel_gradient(
     its kernel, with the stride as dilation and the dilation as stride.  Operands and
     result have the spec's layout.
     """
-    n, c, *space = image_axes(spec, "input")
-    o, i, *window = kernel_axes(spec)
+    n, c, *space = spec.image_axes("input")
+    o, i, *window = spec.kernel_axes
     return convolve(
         x,
         y,

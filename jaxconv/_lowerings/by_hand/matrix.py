@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxconv._core.dtypes import accumulator
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import Axis, Geometry
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering
+from jaxconv._lowerings.base import Lowering, einsum
 
 LIMIT = 2**31  # the most bytes of a dense C
 
@@ -64,25 +64,18 @@ def _matrix(w: jax.Array, spec: Spec) -> jax.Array:
     return matrix.transpose(3, 0, 4, 1, 2)
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     n, groups = x.shape[0], spec.groups
     x = x.reshape(n, -1, groups, x.shape[-1] // groups)
-    y = _product("gpoic,nigc->npgo", _matrix(w, spec), x, spec)
+    y = einsum("gpoic,nigc->npgo", _matrix(w, spec), x, spec)
     return y.reshape(n, *spec.geometry.output, -1)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     n, groups = y.shape[0], spec.groups
     y = y.reshape(n, -1, groups, y.shape[-1] // groups)
-    x = _product("gpoic,npgo->nigc", _matrix(w, spec), y, spec)
+    x = einsum("gpoic,npgo->nigc", _matrix(w, spec), y, spec)
     return x.reshape(n, *spec.geometry.input, -1)
-
-
-def _product(formula: str, matrix: jax.Array, v: jax.Array, spec: Spec) -> jax.Array:
-    accumulate = accumulator(v.dtype)
-    return jnp.einsum(
-        formula, matrix, v, precision=spec.precision, preferred_element_type=accumulate
-    )
 
 
 def dense_bytes(geometry: Geometry, groups: int, c: int, o: int, itemsize: int) -> int:

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, read_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, pad
+from jaxconv._lowerings.base import Lowering, einsum, pad
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     copies = kernel_copies(y, w, spec)
     n, channels = y.shape[0], w.shape[-2] * spec.groups
@@ -38,13 +39,8 @@ def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     n, *positions, channels = y.shape
     *taps, c, _ = w.shape
     o = channels // spec.groups
-    copies = jnp.einsum(
-        "npgo,tcgo->nptgc",
-        y.reshape(n, -1, spec.groups, o),
-        w.reshape(-1, c, spec.groups, o),
-        precision=spec.precision,
-        preferred_element_type=accumulator(y.dtype),
-    )
+    y, w = y.reshape(n, -1, spec.groups, o), w.reshape(-1, c, spec.groups, o)
+    copies = einsum("npgo,tcgo->nptgc", y, w, spec)
     copies = copies.reshape(n, *positions, *taps, spec.groups * c)
     d = spec.ndim
     pairs = [axis for a in range(d) for axis in (1 + a, 1 + d + a)]
@@ -53,9 +49,6 @@ def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 def _crop(temporary: jax.Array, spec: Spec) -> jax.Array:
     extents = [read_extent(axis) for axis in spec.geometry.axes]
-    if any(e.empty for e in extents):
-        shape = (temporary.shape[0], *spec.geometry.input, temporary.shape[-1])
-        return jnp.zeros(shape, temporary.dtype)
     inside = tuple(slice(e.low, e.low + e.stop - e.start) for e in extents)
     rest = [i - e.stop for i, e in zip(spec.geometry.input, extents, strict=True)]
     return pad(temporary[(slice(None), *inside)], [e.start for e in extents], rest)

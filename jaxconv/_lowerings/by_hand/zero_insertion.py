@@ -7,36 +7,36 @@ stride 1.
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-from jax import lax
-
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import spread_extent
+from jaxconv._core.geometry import Extent, spread_extent
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, cut, flip, pad, spread, swap_channels
+from jaxconv._lowerings.base import (
+    Lowering,
+    convolve,
+    cut,
+    flip,
+    pad,
+    spread,
+    swap_channels,
+)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     flipped = swap_channels(flip(w), spec.groups)
-    if any(e.empty for e in extents):
-        return jnp.zeros((y.shape[0], *g.input, flipped.shape[-1]), y.dtype)
     between = spread(cut(y, extents), g.stride)
     bordered = pad(between, [e.low for e in extents], [e.high for e in extents])
-    n = g.ndim
-    axes = (0, n + 1, *range(1, n + 1))
-    return lax.conv_general_dilated(
+    bare = [Extent(0, size, 0, 0) for size in bordered.shape[1:-1]]
+    return convolve(
         bordered,
         flipped,
-        (1,) * n,
-        "VALID",
+        bare,
+        spec,
+        sums=accumulator(y.dtype),
         rhs_dilation=g.dilation,
-        dimension_numbers=lax.ConvDimensionNumbers(axes, (n + 1, n, *range(n)), axes),
         feature_group_count=spec.groups,
-        precision=spec.precision,
-        preferred_element_type=accumulator(y.dtype),
     )
 
 

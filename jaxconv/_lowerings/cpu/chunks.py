@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, read_extent
 from jaxconv._core.spec import Case, Shape, Spec
@@ -34,7 +35,7 @@ class Parts(NamedTuple):
     rest: int
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     parts = split(x.shape[0], (x.size + y.size) * x.dtype.itemsize, spec)
     if parts.full < 2:
         return xla.kernel(x, y, spec)

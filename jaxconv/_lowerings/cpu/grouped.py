@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Case, Sizes, Spec
 from jaxconv._lowerings import blocks
@@ -30,7 +31,7 @@ def image(v: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec, run: Compute) -> Kernel:
     groups = spec.groups
     merged = merge(groups, x.shape[-1] // groups, y.shape[-1] // groups)
     count = groups // merged

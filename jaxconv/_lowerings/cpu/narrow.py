@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent
 from jaxconv._core.spec import Case, Spec
@@ -30,7 +31,7 @@ PIECES = 16  # pieces of a 1-D image, which take the place of rows
 MOST = {"output": 256, "input": 256, "kernel": 1024}  # products, which are unrolled
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y[g, o, p] = sum over c and t of x[g, c, p*s + t*d - lo] * w[g, o, c, t]."""
     g = spec.geometry
     weights = _weights(w, spec)
@@ -44,7 +45,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _channels_last(y)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """x[g, c, p*s + t*d - lo] = sum over o and t of y[g, o, p] * w[g, o, c, t]."""
     weights = jnp.swapaxes(_weights(w, spec), -1, -2)
 
@@ -55,7 +56,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _channels_last(by_phases(_by_groups(y, spec), axes, LEAD, weigh))
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[g, o, c, t] = sum over n and p of x[n, g, c, p*s + t*d - lo] * y[n, g, o, p].
 
     Rows of y are multiplied by rows of x, and the products of all rows of an image are

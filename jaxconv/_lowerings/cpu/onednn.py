@@ -16,6 +16,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent
 from jaxconv._core.spec import OPERANDS, Case, Spec
 from jaxconv._lowerings.base import Lowering, flip, swap_channels, widened_bytes
@@ -30,7 +31,7 @@ MOST_AXES = 3
 MOST_CALLS = 64  # of the input role, one for each residue of the stride
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     return _convolve(x, w, spec.geometry, spec.groups)
 
 
@@ -67,7 +68,7 @@ class Phase:
         self.low = back - start
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     w = flip(w)
     if spec.groups > 1:  # the channels out of a group have to stand together

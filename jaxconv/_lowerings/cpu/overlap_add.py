@@ -18,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, pad
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     n = spec.ndim
     widths = [-(-axis.span // axis.s) for axis in g.axes]

@@ -111,7 +111,7 @@ def _sum_of_products(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 def _block_channels(channels: int, output: Ints, spec: Spec) -> int:
     """The channels of a block: all if innermost, else those that fill a row."""
-    if spec.layout == "channels_last":
+    if spec.layout.last:
         return channels
     most = max(1, ROW_BYTES // (4 * min(output[-1], LONGEST)))
     return max(n for n in range(1, channels + 1) if channels % n == 0 and n <= most)
@@ -119,11 +119,7 @@ def _block_channels(channels: int, output: Ints, spec: Spec) -> int:
 
 def _block(v: jax.Array, at: jax.Array, size: Ints, spec: Spec) -> jax.Array:
     """A block (image, channels, *positions), in the layout of the operands."""
-    order = (
-        [0, *range(2, v.ndim), 1]
-        if spec.layout == "channels_last"
-        else [*range(v.ndim)]
-    )
+    order = [0, *range(2, v.ndim), 1] if spec.layout.last else [*range(v.ndim)]
     start, shape = [at[axis] for axis in order], [size[axis] for axis in order]
     return lax.dynamic_slice(v, start, shape).astype(accumulator(v.dtype))
 
@@ -166,7 +162,7 @@ def _add_up(v: jax.Array, spec: Spec) -> jax.Array:
     XLA would fuse a plain sum with the products, and loop along the wrong axis.
     """
     exact = lax.Precision.HIGHEST
-    if spec.layout == "channels_last":
+    if spec.layout.last:
         v = v.reshape(-1, v.shape[-1])
         return jnp.dot(jnp.ones((1, v.shape[0]), v.dtype), v, precision=exact)[0]
     v = v.reshape(v.shape[1], -1)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
@@ -29,7 +30,7 @@ from jaxconv._lowerings.base import (
 )
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec, run: Compute) -> Output:
     lead, plane = _parts(spec)
     x = frame(x, [read_extent(axis) for axis in lead.axes])
     terms = (
@@ -38,7 +39,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     return _stacked(functools.reduce(operator.add, terms), lead.output)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec, run: Compute) -> Input:
     """Flips the leading axes of the kernel; their stride must be 1."""
     lead, plane = _parts(spec)
     y = frame(y, [spread_extent(axis) for axis in lead.axes])
@@ -50,7 +51,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     return _stacked(functools.reduce(operator.add, terms), lead.input)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec, run: Compute) -> Kernel:
     lead, plane = _parts(spec)
     x = frame(x, [read_extent(axis) for axis in lead.axes])
     y = y.reshape(-1, *y.shape[spec.ndim - 1 :])

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints, read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
@@ -35,7 +36,7 @@ from jaxconv._lowerings.images import window
 LARGE = 1 << 20  # bytes of products from which a loop over taps is faster
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y = sum over t of shifted(x, t) w[t]."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
@@ -43,7 +44,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _sum_of_products(x, w, g.output, g.stride, spec)
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """The output role of the flipped kernel, for stride 1."""
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
@@ -52,7 +53,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _sum_of_products(y, w, g.input, g.stride, spec)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[t] = shifted(x, t)ᵀ y."""
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]

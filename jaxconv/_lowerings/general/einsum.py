@@ -17,33 +17,40 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, Ints
 from jaxconv._core.spec import Case, Role, Spec
-from jaxconv._lowerings.base import Lowering, framed_bytes, summed_bytes, widened_bytes
+from jaxconv._lowerings.base import (
+    Lowering,
+    einsum,
+    framed_bytes,
+    summed_bytes,
+    widened_bytes,
+)
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y = sum over t of shifted(x, t) w[t], group by group."""
     w = _split_groups(w, spec)
     terms = (
-        _einsum("n...gc,cgo->n...go", read, w[tap], spec)
+        einsum("n...gc,cgo->n...go", read, w[tap], spec)
         for tap, read in _reads(_split_groups(x, spec), tuple(spec.geometry.axes))
     )
     return _merge_groups(functools.reduce(operator.add, terms))
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[t] = sum over positions of shifted(x, t) y, group by group."""
     g, y = spec.geometry, _split_groups(y, spec)
     parts = [
-        _einsum("n...gc,n...go->cgo", read, y, spec)
+        einsum("n...gc,n...go->cgo", read, y, spec)
         for _, read in _reads(_split_groups(x, spec), tuple(g.axes))
     ]
     return _merge_groups(jnp.stack(parts).reshape(*g.kernel, *parts[0].shape))
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """x[m*s + r] = sum of shifted(y, t) w[t] over the taps t of residue r."""
     w, axes = _split_groups(w, spec), tuple(spec.geometry.axes)
     dtype = accumulator(y.dtype)
@@ -52,7 +59,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
         """The residues of the axes from ``len(tap)`` on, interleaved."""
         at = len(tap)
         if at == len(axes):
-            return _einsum("n...go,cgo->n...gc", y, w[tap], spec)
+            return einsum("n...go,cgo->n...gc", y, w[tap], spec)
         axis = axes[at]
         size = -(-axis.i // axis.s)
         sums: list[jax.Array | None] = [None] * axis.s
@@ -113,13 +120,6 @@ def _split_groups(v: jax.Array, spec: Spec) -> jax.Array:
 
 def _merge_groups(v: jax.Array) -> jax.Array:
     return v.reshape(*v.shape[:-2], -1)
-
-
-def _einsum(equation: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-    wide = accumulator(a.dtype)
-    return jnp.einsum(
-        equation, a, b, precision=spec.precision, preferred_element_type=wide
-    )
 
 
 def scratch(case: Case) -> int:

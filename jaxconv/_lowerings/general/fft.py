@@ -26,16 +26,15 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Geometry, Ints, read_extent
+from jaxconv._core.geometry import Geometry, Ints
 from jaxconv._core.spec import OPERANDS, Case, Role, Sizes, Spec
 from jaxconv._lowerings.base import Lowering, summed_bytes
 from jaxconv._lowerings.general.rings import (
@@ -55,11 +54,9 @@ UNROLLED = 16  # channels up to which a sum of products beats a complex matrix p
 LETTERS: dict[Role, str] = {"input": "ngc", "kernel": "goc", "output": "ngo"}
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """Y = X conj(W), and every s-th element of it."""
     g, sizes = spec.geometry, _sizes(x, w, spec)
-    if _nothing_read(g):
-        return _zeros(sizes, x.dtype, spec)
     rings = _rings(g, sizes)
     x = _transform(windows(_arranged(x, "input", spec), g, rings), rings)
     w = _reflected(_spread(_arranged(w, "kernel", spec), g.dilation), rings)
@@ -68,11 +65,9 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _to_channels_last(joined(y, g, rings), "output")
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """X = Y W, without the elements of the padding."""
     g, sizes = spec.geometry, _sizes(y, w, spec)
-    if _nothing_read(g):
-        return _zeros(sizes, y.dtype, spec)
     rings = _rings(g, sizes)
     y = parts(_arranged(y, "output", spec), rings)
     y = _transform(_spread(y, g.stride), rings)
@@ -81,11 +76,9 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _to_channels_last(overlapped(x, g, rings), "input")
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """W = X conj(Y), and every d-th element of it."""
     g, sizes = spec.geometry, _sizes(x, y, spec)
-    if _nothing_read(g):
-        return _zeros(sizes, x.dtype, spec)
     rings = _rings(g, sizes)
     x = _transform(windows(_arranged(x, "input", spec), g, rings), rings)
     y = parts(_arranged(y, "output", spec), rings)
@@ -108,16 +101,7 @@ def _rings(g: Geometry, sizes: Sizes) -> list[Ring]:
 
 
 def _sizes(a: jax.Array, b: jax.Array, spec: Spec) -> Sizes:
-    return replace(spec, layout="channels_last").sizes(a.shape, b.shape)
-
-
-def _zeros(sizes: Sizes, dtype: Any, spec: Spec) -> jax.Array:
-    last = replace(spec, layout="channels_last")
-    return jnp.zeros(last.shape(spec.role, sizes), dtype)
-
-
-def _nothing_read(g: Geometry) -> bool:
-    return any(read_extent(axis).empty for axis in g.axes)
+    return spec.as_last.sizes(a.shape, b.shape)
 
 
 def _arranged(v: jax.Array, operand: Role, spec: Spec) -> jax.Array:

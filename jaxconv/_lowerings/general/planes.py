@@ -9,38 +9,28 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxconv._core.dtypes import accumulator
 from jaxconv._core.spec import Spec
+from jaxconv._lowerings.base import einsum
 
 LEAST = 512  # positions from which a product per image pays for a kernel's gradient
 
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """y[n, g, o, p] = sum over k of w[g, o, k] patches(x)[n, g, k, p]."""
-    y = _dot("ngkp,gok->ngop", _patches(x, spec), _weights(w, spec), spec)
+    y = einsum("ngkp,gok->ngop", _patches(x, spec), _weights(w, spec), spec)
     return y.reshape(x.shape[0], -1, *spec.geometry.output)
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """patches(x)[n, g, k, p] = sum over o of w[g, o, k] y[n, g, o, p]."""
-    x = _dot("ngop,gok->ngkp", _rows(y, spec), _weights(w, spec), spec)
+    x = einsum("ngop,gok->ngkp", _rows(y, spec), _weights(w, spec), spec)
     return _unpatch(x, spec)
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[g, o, k] = sum over n and p of y[n, g, o, p] patches(x)[n, g, k, p]."""
-    w = _dot("ngop,ngkp->ngok", _rows(y, spec), _patches(x, spec), spec).sum(0)
+    w = einsum("ngop,ngkp->ngok", _rows(y, spec), _patches(x, spec), spec).sum(0)
     return w.reshape(y.shape[1], -1, *spec.geometry.kernel)
-
-
-def _dot(formula: str, a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-    return jnp.einsum(
-        formula,
-        a,
-        b,
-        precision=spec.precision,
-        preferred_element_type=accumulator(a.dtype),
-    )
 
 
 def _weights(w: jax.Array, spec: Spec) -> jax.Array:

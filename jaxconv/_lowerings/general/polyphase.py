@@ -16,12 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import Axis, Geometry, Ints
 from jaxconv._core.spec import Case, Sizes, Spec
 from jaxconv._lowerings.base import Compute, Lowering, pad, reduced, summed_bytes
+from jaxconv._lowerings.phases import Phases
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec, run: Compute) -> Input:
     """The input role; ``run`` computes the convolution of all phases."""
     g = spec.geometry
     plans = [Phases(axis) for axis in g.axes]
@@ -29,32 +31,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec, run: Compute) -> jax.Array:
     y = pad(y, [p.low for p in plans], [p.high for p in plans])[(slice(None), *index)]
     x = run(y, _phase_kernel(w, plans, spec), phases_spec(spec))
     x = _depth_to_space(x, g.stride, spec.groups)
-    return x[
-        (
-            slice(None),
-            *(slice(p.crop, p.crop + i) for p, i in zip(plans, g.input, strict=True)),
-        )
-    ]
-
-
-class Phases:
-    """The phases of one axis, as windows of ``width`` over padded y.
-
-    Result u = m*s + r reads y[m - t*d // s] by each tap t with t*d = r modulo s.  The
-    quotient t*d // s is at most d(k-1) // s, so width = d(k-1) // s + 1.  The results
-    of the input are u from lo to lo + i - 1: each phase has ``size`` elements m, from
-    ``first`` = lo // s on, and ``crop`` results in front of the input are cut off.
-    """
-
-    def __init__(self, axis: Axis):
-        self.stride, self.dilation = axis.s, axis.d
-        first = axis.lo // axis.s
-        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - first
-        self.crop = axis.lo - first * axis.s
-        self.width = (axis.span - 1) // axis.s + 1
-        self.low = max(0, self.width - 1 - first)
-        self.start = first - (self.width - 1) + self.low
-        self.high = max(0, first + self.size - axis.o)
+    return x[(slice(None), *(p.inside for p in plans))]
 
 
 def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
@@ -66,13 +43,10 @@ def _phase_kernel(w: jax.Array, plans: list[Phases], spec: Spec) -> jax.Array:
     """
     n, groups = spec.ndim, spec.groups
     zero = jnp.zeros((), w.dtype)
-    extra = [
-        (0, p.width * p.stride - p.dilation * (k - 1) - 1, p.dilation - 1)
-        for p, k in zip(plans, spec.geometry.kernel, strict=True)
-    ]
+    extra = [(0, p.width * p.axis.s - p.axis.span, p.axis.d - 1) for p in plans]
     w = lax.pad(w, zero, [*extra, (0, 0, 0), (0, 0, 0)])
     c, o = w.shape[-2], w.shape[-1] // groups
-    split = [size for p in plans for size in (p.width, p.stride)]
+    split = [size for p in plans for size in (p.width, p.axis.s)]
     w = lax.rev(w.reshape(*split, c, groups, o), tuple(range(0, 2 * n, 2)))
     widths, residues = range(0, 2 * n, 2), range(1, 2 * n, 2)
     w = w.transpose(*widths, 2 * n + 2, 2 * n + 1, *residues, 2 * n)

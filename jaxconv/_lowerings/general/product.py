@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import Axis
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Compute, Lowering, dot, widened_bytes
@@ -26,7 +27,7 @@ def _in_either_layout(last: Compute, first: Compute, least: int = 1) -> Compute:
     """
 
     def compute(a: jax.Array, b: jax.Array, spec: Spec) -> jax.Array:
-        if spec.layout == "channels_last":
+        if spec.layout.last:
             return last(a, b, spec)
         if spec.geometry.positions >= least:
             return first(a, b, spec)
@@ -39,7 +40,7 @@ def _in_either_layout(last: Compute, first: Compute, least: int = 1) -> Compute:
     return compute
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y = patches(x) w, with one row of the matrix per position."""
     taps = spec.geometry.taps
     parts = [
@@ -53,7 +54,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _join(parts).reshape(x.shape[0], *spec.geometry.output, w.shape[-1])
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """patches(x) = y wᵀ, and each patch is moved to its position in x."""
     g = spec.geometry
     taps, c = g.taps, w.shape[-2]
@@ -68,7 +69,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     return _unpatch(_join(parts), y.shape[0], spec)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w = patches(x)ᵀ y, a sum over all positions."""
     g = spec.geometry
     patches = _groups(_patches(x, spec), g.taps, spec)

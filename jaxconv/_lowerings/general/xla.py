@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
-from jax import lax
 
+from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Axis, Extent, Ints, read_extent, spread_extent
+from jaxconv._core.geometry import Axis, Extent, read_extent, spread_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import (
     Lowering,
+    convolve,
     cut,
     flip,
     spread,
@@ -27,26 +27,38 @@ from jaxconv._lowerings.base import (
 )
 
 
-def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def output(x: Input, w: Kernel, spec: Spec) -> Output:
     g = spec.geometry
     extents = [read_extent(axis) for axis in g.axes]
-    if any(e.empty for e in extents):
-        return jnp.zeros((x.shape[0], *g.output, w.shape[-1]), x.dtype)
-    return _conv(
-        cut(x, extents), w, extents, spec, strides=g.stride, rhs_dilation=g.dilation
+    return convolve(
+        cut(x, extents),
+        w,
+        extents,
+        spec,
+        sums=accumulator(x.dtype),
+        window_strides=g.stride,
+        rhs_dilation=g.dilation,
+        feature_group_count=spec.groups,
     )
 
 
-def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
+def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     extents = [spread_extent(axis) for axis in g.axes]
     kernel = swap_channels(flip(w), spec.groups)
-    if any(e.empty for e in extents):
-        return jnp.zeros((y.shape[0], *g.input, kernel.shape[-1]), y.dtype)
     by_hand = tuple(map(swapped_wrongly, g.axes, extents))
     y = spread(cut(y, extents), tuple(map(_stride_if, g.stride, by_hand)))
     rest = tuple(map(_stride_if, g.stride, (not hand for hand in by_hand)))
-    return _conv(y, kernel, extents, spec, lhs_dilation=rest, rhs_dilation=g.dilation)
+    return convolve(
+        y,
+        kernel,
+        extents,
+        spec,
+        sums=accumulator(y.dtype),
+        lhs_dilation=rest,
+        rhs_dilation=g.dilation,
+        feature_group_count=spec.groups,
+    )
 
 
 def _stride_if(stride: int, wanted: bool) -> int:
@@ -63,7 +75,7 @@ def swapped_wrongly(axis: Axis, extent: Extent) -> bool:
     return (axis.k, axis.s, axis.d, extent.low, extent.high) == (2, 2, 1, 0, 0)
 
 
-def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
+def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[t, c, o] = sum over n, p of x[n, p*s + t*d - lo, c] y[n, p, o].
 
     This is a convolution whose batch is c and whose channels are n: x is its image, y
@@ -75,44 +87,17 @@ def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
         c = x.shape[-1] // spec.groups
         return jnp.zeros((*g.kernel, c, y.shape[-1]), x.dtype)
     x, window = jnp.swapaxes(cut(x, extents), 0, -1), jnp.moveaxis(y, 0, -2)
-    out = _conv(
+    out = convolve(
         x,
         window,
         extents,
         spec,
-        strides=g.dilation,
+        sums=accumulator(x.dtype),
+        window_strides=g.dilation,
         rhs_dilation=g.stride,
-        by_batch=True,
+        batch_group_count=spec.groups,
     )
     return jnp.moveaxis(out, 0, -2)
-
-
-def _conv(
-    x: jax.Array,
-    w: jax.Array,
-    extents: list[Extent],
-    spec: Spec,
-    *,
-    strides: Ints | None = None,
-    lhs_dilation: Ints | None = None,
-    rhs_dilation: Ints | None = None,
-    by_batch: bool = False,
-) -> jax.Array:
-    n = spec.ndim
-    axes = (0, n + 1, *range(1, n + 1))
-    return lax.conv_general_dilated(
-        x,
-        w,
-        strides or (1,) * n,
-        [(e.low, e.high) for e in extents],
-        lhs_dilation,
-        rhs_dilation,
-        lax.ConvDimensionNumbers(axes, (n + 1, n, *range(n)), axes),
-        feature_group_count=1 if by_batch else spec.groups,
-        batch_group_count=spec.groups if by_batch else 1,
-        precision=spec.precision,
-        preferred_element_type=accumulator(x.dtype),
-    )
 
 
 def spreads(case: Case) -> str | None:
