@@ -186,31 +186,32 @@ def _geometry(space: Ints, window: Ints, s: Any, p: Any, d: Any) -> Geometry:
 
 
 def _patches(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """From (n, *space, c) to (n, positions, taps, c), by one strided slice per tap."""
-    axes = list(geometry.axes)
+    """From (n, *space, c) to (n, positions, taps, c), by one slice per tap.
+
+    An axis is split into (parts, stride), and tap t reads the elements t*d mod s of the
+    parts from t*d // s on: XLA's partitioner returns wrong values of strided slices.
+    """
+    axes, channels = list(geometry.axes), x.shape[-1]
     framed = frame(x, [read_extent(axis) for axis in axes])
-    rest = [(0, 0), *((0, axis.s - 1) for axis in axes), (0, 0)]
-    framed = jnp.pad(framed, rest)
+    parts = [-(-size // a.s) for size, a in zip(framed.shape[1:-1], axes, strict=True)]
+    whole = [m * a.s for m, a in zip(parts, axes, strict=True)]
+    rest = [(0, w - size) for w, size in zip(whole, framed.shape[1:-1], strict=True)]
+    framed = jnp.pad(framed, [(0, 0), *rest, (0, 0)])
+    pairs = [size for m, a in zip(parts, axes, strict=True) for size in (m, a.s)]
+    split = framed.reshape(x.shape[0], *pairs, channels)
 
     def slice_for(tap: tuple[int, ...]) -> jax.Array:
-        out = framed
-        for at, (t, a) in enumerate(zip(tap, axes, strict=True), 1):
-            out = _every(out, t * a.d, a.o, a.s, at)
-        return out
+        start, stop = [0], [x.shape[0]]
+        for t, a in zip(tap, axes, strict=True):
+            part, residue = divmod(t * a.d, a.s)
+            start += [part, residue]
+            stop += [part + a.o, residue + 1]
+        found = jax.lax.slice(split, [*start, 0], [*stop, channels])
+        return found.reshape(x.shape[0], *geometry.output, channels)
 
     slices = [slice_for(tap) for tap in np.ndindex(geometry.kernel)]
     patches = jnp.stack(slices, axis=-2)
-    return patches.reshape(x.shape[0], geometry.positions, geometry.taps, x.shape[-1])
-
-
-def _every(x: jax.Array, first: int, count: int, step: int, axis: int) -> jax.Array:
-    """So many elements of an axis, in steps: the first of each part of this size.
-
-    XLA's partitioner returns wrong values of slices with strides.
-    """
-    x = jax.lax.slice_in_dim(x, first, first + count * step, axis=axis)
-    x = x.reshape(*x.shape[:axis], count, step, *x.shape[axis + 1 :])
-    return jax.lax.index_in_dim(x, 0, axis + 1, keepdims=False)
+    return patches.reshape(x.shape[0], geometry.positions, geometry.taps, channels)
 
 
 def _columns(u: jax.Array, geometry: Geometry, first: bool) -> tuple[jax.Array, bool]:
