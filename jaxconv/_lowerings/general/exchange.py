@@ -13,7 +13,7 @@ matrix unit's tiles (``stretch``, for any stride).
 from __future__ import annotations
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
@@ -24,6 +24,7 @@ from jaxconv._lowerings.base import (
     Lowering,
     convolve,
     cut,
+    flip,
     framed_bytes,
     native_sums,
     widened_bytes,
@@ -31,21 +32,28 @@ from jaxconv._lowerings.base import (
 
 
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
-    """The gradient for stride 1, in the type of the sums."""
-    return _exchanged(x, y, spec.as_last, accumulator(x.dtype))
+    """The gradient for stride 1, in the order of axes that a CPU is fast in.
+
+    The batch of the convolution are y's channels, and its channels the images.
+    """
+    extents = [spread_extent(axis) for axis in spec.geometry.axes]
+    out = convolve(
+        jnp.swapaxes(cut(y, extents), 0, -1),
+        jnp.moveaxis(x, 0, -2),
+        extents,
+        spec,
+        sums=accumulator(x.dtype),
+        window_strides=spec.geometry.dilation,
+    )
+    return flip(jnp.moveaxis(out, 0, -1))
 
 
 def stretched(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
-    """The gradient for any stride, in the type that suits an accelerator."""
-    return _exchanged(x, y, spec, native_sums(x, spec))
+    """The gradient for any stride, in the caller's layout.
 
-
-def _exchanged(
-    x: jax.Array, y: jax.Array, spec: Spec, sums: np.dtype | None
-) -> jax.Array:
-    """The last tap reads the dilated y from lo - d(k-1) on, as in the input role."""
-    g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
+    The last tap reads the dilated y from lo - d(k-1) on, as in the input role.
+    """
+    extents = [spread_extent(axis) for axis in spec.geometry.axes]
     n, channel, *space = spec.image_axes("input")
     taps = spec.kernel_axes
     out = convolve(
@@ -56,9 +64,9 @@ def _exchanged(
         (channel, n, *space),
         (channel, n, *space),
         taps,
-        sums=sums,
-        window_strides=g.dilation,
-        lhs_dilation=g.stride,
+        sums=native_sums(x, spec),
+        window_strides=spec.geometry.dilation,
+        lhs_dilation=spec.geometry.stride,
     )
     return lax.rev(out, taps[2:])
 
