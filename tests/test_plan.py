@@ -158,7 +158,7 @@ PLANNED = {
         *({"stride": 2}, ("xla", "overlap_add", "xla")),
     ),
     "full phases": Planned(
-        *(conv_transpose, (2, 20, 7, 6), (20, 18, 4, 4)),
+        *(conv_transpose, (2, 20, 9, 8), (20, 18, 4, 4)),
         *({"stride": 2, "padding": 1}, ("xla", "polyphase", "xla")),
     ),
     "deep bfloat16": Planned(

@@ -73,6 +73,30 @@ def onednn_output(case: Case) -> bool:
     return case.role == "output" and not (case.groups == 1 and (line or few))
 
 
+def few_windows(case: Case) -> bool:
+    """Dense 2-D cases in which putting the kernel in order costs more than the sums.
+
+    XLA is slow where the kernel has more taps than the image has positions.
+    """
+    g, (n, c, o) = case.geometry, case.sizes
+    windows, dense = n * g.positions, case.groups == 1 and g.ndim == 2
+    if not dense or case.role == "kernel" or g.taps == 1 or g.taps > g.positions:
+        return False
+    if case.role == "input":
+        most = 64 if not_overlapping(case) else 256
+        small = windows <= most and g.positions <= 64
+        return max(g.stride) > 1 and small and min(c, o) >= 16
+    work = case.multiply_adds
+    if windows <= 128:
+        return min(c, o) >= 3 and work < 2**26
+    return windows <= 1024 and min(c, o) >= 16 and work < 2**24
+
+
+def not_overlapping(case: Case) -> bool:
+    g = case.geometry
+    return all(s >= k for s, k in zip(g.stride, g.kernel, strict=True))
+
+
 def onednn_input(case: Case) -> bool:
     """Input gradients with enough channels; with a stride, one call per phase."""
     g, c, last = case.geometry, case.sizes.c, case.spec.layout.last
