@@ -1,10 +1,11 @@
 """``onednn``: oneDNN's convolutions, the ones that PyTorch runs on a CPU.
 
-jaxlib's wheels for Linux hold oneDNN (`onednn_call`).  Where it can be called is for
-the plan's place to say; ``refuse`` says which contractions it can be given.
+jaxlib's wheels for Linux contain oneDNN (`onednn_call`).  The plan's place says where
+it can be called; ``refuse`` says for which contractions.
 
-XLA calls its forward convolution only.  The input role of stride 1 is one with the
-turned kernel; of a larger stride, one for each residue of the stride.
+XLA can call oneDNN's forward convolution only.  The input role with stride 1 is a
+forward convolution with the flipped kernel.  With a larger stride it is one for each
+residue of the stride, with the taps that reach that residue.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from jaxconv._core.spec import OPERANDS, Case, Spec
 from jaxconv._lowerings.base import Lowering, flip, swap_channels, widened_bytes
 from jaxconv._lowerings.cpu.onednn_call import Axes, call
 
-# With bfloat16 and float16 it has ended the process and been wrong, on processors with
-# the instructions too: jaxlib 0.10.2, AMX, grouped or wider than the image.
+# With bfloat16 and float16 oneDNN ended the process or returned wrong values, even on
+# processors with the instructions: jaxlib 0.10.2, AMX, groups, or kernels wider than
+# the image.
 TYPE = "float32"
 MOST_BYTES = 2**31 - 1  # of an array: oneDNN's kernels keep offsets in 32 bits
 LONGEST = 2**24  # of an axis with its padding, a stride, or a dilated kernel
@@ -49,11 +51,11 @@ def _convolve(
 
 
 class Phase:
-    """One axis of the elements m*s + r of the input role's result, r the residue.
+    """One axis of one phase: the elements m*s + r of the result, r the residue.
 
-    With u = p*s + t*d counted from the first padding element, the taps with t*d = r
-    modulo s reach them, every ``step``-th from ``first`` on, and read y[m - t*d // s]:
-    a convolution of stride 1, with the taps in reverse.
+    Result u = p*s + t*d is counted from the first padding element.  Element m*s + r
+    uses the taps with t*d = r modulo s, which are ``count`` evenly spaced taps, and tap
+    t reads y[m - t*d // s]: a convolution of stride 1 with the taps in reverse.
     """
 
     def __init__(self, axis: Axis, residue: int):
@@ -71,14 +73,14 @@ class Phase:
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     w = flip(w)
-    if spec.groups > 1:  # the channels out of a group have to stand together
+    if spec.groups > 1:  # a group's output channels must be adjacent
         w, axes = swap_channels(w, spec.groups), None
     else:
         axes = Axes(g.ndim + 1, g.ndim, tuple(range(g.ndim)))
     if max(g.stride) == 1:
         low = tuple(axis.span - 1 - axis.lo for axis in g.axes)
-        turned = replace(g, input=g.output, output=g.input, low=low)
-        return _convolve(y, w, turned, spec.groups, axes)
+        flipped = replace(g, input=g.output, output=g.input, low=low)
+        return _convolve(y, w, flipped, spec.groups, axes)
     residues = itertools.product(*map(range, g.stride))
     return _interleave([_phase(y, w, spec, r, axes) for r in residues], spec)
 
@@ -86,14 +88,14 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
 def _phase(
     y: jax.Array, w: jax.Array, spec: Spec, residue: Ints, axes: Axes | None
 ) -> jax.Array:
-    """The convolution of one residue, from the kernel that is turned already."""
+    """The convolution of one residue; w is flipped already."""
     g = spec.geometry
     phases = [Phase(axis, r) for axis, r in zip(g.axes, residue, strict=True)]
     size = tuple(p.size for p in phases)
     if any(p.count == 0 for p in phases):
         channels = w.shape[axes.second if axes else -1]
         return jnp.zeros((y.shape[0], *size, channels), y.dtype)
-    taps = (_turned(p.taps, k) for p, k in zip(phases, g.kernel, strict=True))
+    taps = (_flipped(p.taps, k) for p, k in zip(phases, g.kernel, strict=True))
     geometry = Geometry(
         g.output,
         tuple(p.count for p in phases),
@@ -105,14 +107,14 @@ def _phase(
     return _convolve(y, w[tuple(taps)], geometry, spec.groups, axes)
 
 
-def _turned(taps: slice, k: int) -> slice:
-    """The same taps of an axis that runs backwards."""
+def _flipped(taps: slice, k: int) -> slice:
+    """The slice of a flipped axis that selects the same taps."""
     wanted = range(k)[taps]
     return slice(k - 1 - wanted[-1], k - wanted[0], wanted.step)
 
 
 def _interleave(parts: list[jax.Array], spec: Spec) -> jax.Array:
-    """The results of all residues as one image, in order, and without padding."""
+    """Interleaves the results of all residues and cuts the image's padding off."""
     g = spec.geometry
     for axis in reversed(range(g.ndim)):
         s = g.stride[axis]
@@ -131,7 +133,7 @@ def _along(parts: list[jax.Array], axis: int) -> jax.Array:
     return jnp.stack(parts, axis + 1).reshape(shape)
 
 
-# What it takes ------------------------------------------------------------------------
+# Cases that it takes ------------------------------------------------------------------
 
 
 def refuse(case: Case) -> str | None:
@@ -155,10 +157,10 @@ def refuse(case: Case) -> str | None:
 
 
 def _summed(case: Case) -> int:
-    """The channels in of a group of the convolution that oneDNN is called for.
+    """The input channels of a group in the convolution that oneDNN is called for.
 
-    With one, and no quicker code for the geometry, oneDNN starts a parallel loop inside
-    of a task of XLA's threads, which then wait for one another.
+    With one channel, and no faster code for the geometry, oneDNN starts a parallel loop
+    inside a task of XLA's threads, which then wait for each other.
     """
     return case.sizes.o if case.role == "input" else case.sizes.c
 
@@ -168,7 +170,7 @@ def _longest(axis: Axis) -> int:
 
 
 def scratch(case: Case) -> int:
-    """What is cut off or put in order first, and oneDNN's own copies, not XLA's."""
+    """The operands sliced and transposed, and the copies that oneDNN itself makes."""
     x, w, y = map(case.bytes, ("input", "kernel", "output"))
     if case.role == "output":
         return x + 2 * w + widened_bytes(case)

@@ -1,9 +1,9 @@
 """One call of oneDNN's forward convolution, which is part of jaxlib's Linux wheels.
 
 XLA's CPU runtime executes the custom call ``__onednn$convolution``.  Its configuration
-is JSON with numbers as text.  oneDNN ends the process over a configuration that it has
-no primitive for, so nothing here may be called before `onednn.refuse` and the plan's
-place have agreed.
+is JSON with numbers as text.  oneDNN ends the process if it has no primitive for a
+configuration, so nothing here may be called unless `onednn.refuse` and the plan's place
+allow it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxconv._core.geometry import Geometry, Ints, read_extent
 from jaxconv._lowerings.base import cut
 
 TARGET = "__onednn$convolution"
-# "SUM" adds to whatever the result's memory holds, and "LINEAR" needs a factor.
+# Without "SUM", which adds to uninitialised memory, and "LINEAR", which needs a factor.
 FUSIONS = frozenset(
     {
         "BIAS",
@@ -36,10 +36,10 @@ FUSIONS = frozenset(
 
 
 class Axes(NamedTuple):
-    """Where an array keeps two of its axes and space, which is in order."""
+    """The places of an array's axes; the spatial ones are in order."""
 
-    first: int  # batch, or the channels in of a kernel
-    second: int  # channels, or the channels out of a kernel
+    first: int  # batch, or a kernel's input channels
+    second: int  # channels, or a kernel's output channels
     space: Ints
 
 
@@ -64,13 +64,13 @@ def call(
 ) -> jax.Array:
     """A convolution of x (n, *space, (g, c)) with w (*window, c, (g, o)).
 
-    ``geometry`` may have negative padding: what no window reaches is cut off first.
-    Windows must read something of every axis of x.
+    ``geometry`` may have negative padding: elements that no window reaches are cut off
+    first.  Windows must read at least one element of every axis of x.
 
-    ``fusions`` name what follows the sum, in order.  "BIAS", which has to be the first,
-    takes an operand (g*o,) and "BINARY_ADD" one like the result; the others, which are
-    functions of one element, take none.  ``axes`` says where w keeps its axes, if they
-    are in another order.
+    ``fusions`` names the operations after the sum, in order.  "BIAS", which must be
+    first, takes an operand (g*o,) and "BINARY_ADD" one like the result; the others are
+    elementwise functions without operands.  ``axes`` gives the places of w's axes if
+    they differ.
     """
     unknown = set(fusions) - FUSIONS
     assert not unknown, f"oneDNN ends the process over fusions like {unknown}"
@@ -119,7 +119,7 @@ def _kernel(axes: Axes) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> Any:
-    """Numbers as XLA's configuration has them, which is protobuf's JSON."""
+    """Writes numbers as text, as protobuf's JSON does."""
     if isinstance(value, dict):
         return {key: _as_text(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
