@@ -92,7 +92,7 @@ def test_the_notes_have_four_convs_and_what_undoes_them() -> None:
 def test_calls_on_the_page_make_the_pictures(photo: np.ndarray) -> None:
     page = (FOLDER / "index.md").read_text("utf-8")
     calls = map(html.unescape, re.findall(r"<code>(.*?)</code></td>", page))
-    scope = {"viz": viz, "np": np, "photo": photo, "offset": gallery._offset()}
+    scope = {"viz": viz, "np": np, "photo": photo, "offset": gallery.offset()}
     shown = re.findall(r'src="([\w-]+)\.svg"', page)
     for name, call in zip(shown, calls, strict=True):
         assert eval(call, scope) == ENTRIES[name].scene(photo)
