@@ -46,21 +46,24 @@ def deform_conv(
     :math:`\Delta` offset, m mask (1 without one), per offset group.  Offsets are in
     elements of x, added after stride, padding and dilation.
 
-    Args: x: input, (N, C, \*space), or (C, \*space) without a batch; floating. offset:
-      (N, G*T*d, \*out): group slowest, then tap (row-major), then axis in the order of
-      the image (dy before dx).  G follows from this size and divides C. kernel:
-      weights, (O, C/groups, \*window); its groups may differ from those of the offset.
-      Its rank minus 2 is the number of spatial axes. bias: (O,), or None. mask: (N,
-      G*T, \*out): a factor for every tap, in the order of the offset; or None. stride,
-      padding, dilation: as in `conv`. layout: "channels_first", or "channels_last": x
-      (N, \*space, C), kernel (\*window, C/groups, O), offset and mask (N, \*out,
-      channels). implementation: None chooses by memory_limit.  "columns" samples
-      everything first (N*T*C*out elements) and multiplies once.  "chunks" computes the
-      output positions in chunks of at most a tenth of that, and its gradients sample
-      again. memory_limit: the largest number of bytes of sampled columns at a time (at
-      least one output position).  None is 4 MiB on a CPU, where columns that stay in
-      the cache are also faster, and 256 MiB elsewhere. precision: of the product, as in
-      `jax.lax.dot_general`.
+    Args:
+      x: input, (N, C, \*space), or (C, \*space) without a batch; floating.
+      offset: (N, G*T*d, \*out): group slowest, then tap (row-major), then axis in the
+        order of the image (dy before dx).  G follows from this size and divides C.
+      kernel: weights, (O, C/groups, \*window); its groups may differ from those of the
+        offset.  Its rank minus 2 is the number of spatial axes.
+      bias: (O,), or None.
+      mask: (N, G*T, \*out): a factor for every tap, ordered as the offset; or None.
+      stride, padding, dilation: as in `conv`.
+      layout: "channels_first", or "channels_last": x (N, \*space, C), kernel
+        (\*window, C/groups, O), offset and mask (N, \*out, channels).
+      implementation: None chooses by memory_limit.  "columns" samples everything first
+        (N*T*C*out elements) and multiplies once.  "chunks" computes the output
+        positions in chunks of at most a tenth of that, and its gradients sample again.
+      memory_limit: the largest number of bytes of sampled columns at a time (at least
+        one output position).  None is 4 MiB on a CPU, where columns that stay in the
+        cache are also faster, and 256 MiB elsewhere.
+      precision: of the product, as in `jax.lax.dot_general`.
 
     Returns:
       (N, O, \*out), with out as in `conv`.  16-bit types are sampled and added up in

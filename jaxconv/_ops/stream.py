@@ -232,13 +232,14 @@ def stream(
 
     Letters: as in `conv`; T inputs along the one spatial axis, time.
 
-    Args: operation: `jaxconv.conv` or `jaxconv.conv_transpose`. kernel_shape: (O,
-      C/groups, k); channels last (k, C/groups, O). stride, dilation, groups, layout,
-      implementation, precision: as in the operation. padding: "causal" puts d(k-1)
-      zeros in front of the whole signal, so that output p reads inputs up to p*s.  An
-      int, at least d(k-1) + 1 - s, puts fewer zeros there: output p then also reads
-      later inputs of its own block, up to p*s + s-1.  A transposed convolution takes
-      only "causal".
+    Args:
+      operation: `jaxconv.conv` or `jaxconv.conv_transpose`.
+      kernel_shape: (O, C/groups, k); channels last (k, C/groups, O).
+      stride, dilation, groups, layout, implementation, precision: as in the operation.
+      padding: "causal" puts d(k-1) zeros in front of the whole signal, so that output p
+        reads inputs up to p*s.  An int, at least d(k-1) + 1 - s, puts fewer zeros
+        there: output p then also reads later inputs of its own block, up to p*s + s-1.
+        A transposed convolution takes only "causal".
 
     Returns:
       A `Stream`.  ``init(batch, dtype)`` is the first state, ``step(state, x, kernel,
