@@ -36,8 +36,8 @@ class WorkerError(Exception):
 class Handle:
     """A worker process; started again if it dies or has to be stopped."""
 
-    def __init__(self, peer: str, cores: int) -> None:
-        self.peer, self.cores = peer, cores
+    def __init__(self, peer: str, cores: int, checkout: Path = ROOT) -> None:
+        self.peer, self.cores, self.checkout = peer, cores, checkout
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +48,7 @@ class Handle:
         environment = {"JAX_PLATFORMS": "cpu"} | os.environ
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", self.peer, str(self.cores)],
-            cwd=ROOT,
+            cwd=self.checkout,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -21,6 +21,7 @@ from benchmarks import lowerings
 from benchmarks.driver import Handle, Limits, WorkerError, measure
 from benchmarks.peers import PEERS
 from benchmarks.screen import show
+from benchmarks.summary import BEFORE
 from benchmarks.table import WORKLOADS, in_turn
 from benchmarks.workloads import ROLES, TITLES, Workload
 
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.all_lowerings:
         return _all_lowerings(options)
     handles = {peer: Handle(peer, options.cores) for peer in _present(options.peers)}
+    if options.before:
+        handles[BEFORE] = Handle("jaxconv", options.cores, options.before)
     tasks, left_out = _tasks(options.only, options.full)
     if not tasks:
         print(f"no workload matches {options.only!r}", file=sys.stderr)
@@ -106,6 +109,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="REGEX",
         help="only what is found in 'name, role', from all workloads; the roles are "
         f"{', '.join(ROLES)}",
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="measure the jaxconv of another checkout too, with its own workloads",
     )
     parser.add_argument("--peers", type=_peers, default=PEERS, help=",".join(PEERS))
     parser.add_argument(

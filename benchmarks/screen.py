@@ -17,6 +17,11 @@ def show(result: Result) -> None:
         print(f"\nGeometric means of the ratios, against {against}:\n")
         _print_table(*summary.mean_table(result), words=1)
     print("\n" + "\n".join(summary.sentences(result)))
+    if found := summary.ratios(result["cells"], summary.BEFORE):
+        print(f"\nAgainst the other checkout: {summary.geometric_mean(found):.2f}×")
+        for cell in summary.behind(result, summary.BEFORE):
+            name = f"{cell['workload']}, {TITLES[cell['role']]}"
+            print(f"  slower: {name}: {summary.ratio(cell, summary.BEFORE):.2f}×")
 
 
 def _cell_table(result: Result) -> tuple[list[str], list[list[str]]]:

@@ -17,6 +17,7 @@ Cell = dict[str, Any]
 
 OURS = "jaxconv"
 RIVALS = ("lax", "torch")
+BEFORE = "before"  # jaxconv of another checkout
 LABELS = {"jaxconv": "jaxconv", "lax": "lax", "torch": "PyTorch"}
 BEHIND = 0.95  # below this a cell counts as slower than the rival
 

@@ -326,7 +326,7 @@ def test_one_cell_in_full(tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", "--peers", "jaxconv,lax"]
     command += ["--only", "dense lenet.*forward", "--cores", "1", "--minutes", "0.1"]
     done = subprocess.run(
-        [*command, "--json", str(path)],
+        [*command, "--before", str(ROOT), "--json", str(path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -337,7 +337,7 @@ def test_one_cell_in_full(tmp_path):
     result = json.loads(path.read_text())
     (cell,) = result["cells"]
     assert (cell["workload"], cell["role"]) == ("dense lenet 5x5 1-32@28", "forward")
-    assert set(cell["peers"]) == {"jaxconv", "lax"}
+    assert set(cell["peers"]) == {"jaxconv", "lax", "before"}
     for entry in cell["peers"].values():
         assert entry["rounds"] >= driver.ROUNDS[0]
         assert 0 < entry["min_s"] <= entry["median_s"]
@@ -348,6 +348,7 @@ def test_one_cell_in_full(tmp_path):
     assert result["device"]["cores"] == 1
     assert "dense lenet 5x5 1-32@28" in done.stdout
     assert "cells" in done.stdout
+    assert "Against the other checkout:" in done.stdout
 
 
 # Every lowering -----------------------------------------------------------------------
