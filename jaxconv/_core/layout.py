@@ -28,6 +28,10 @@ class Layout(enum.StrEnum):
     FIRST = "channels_first"
     LAST = "channels_last"
 
+    def __repr__(self) -> str:
+        """The name, as users write it and as messages quote it."""
+        return repr(self.value)
+
     @property
     def first(self) -> bool:
         return self is Layout.FIRST
