@@ -20,9 +20,9 @@ WRITTEN = Path(__file__).parent.parent / "jaxconv/_inspect/summary/gains.json"
 
 
 def text() -> str:
-    """One table's layers, one a line, as JSON."""
-    (path,) = tables()
-    table = json.loads(path.read_text("utf-8"))
+    """The newest table's layers, one a line, as JSON."""
+    every = (json.loads(path.read_text("utf-8")) for path in tables())
+    table = max(every, key=lambda table: table["date"])
     device = f"{table['device']['name']}, {table['device']['cores']} cores"
     lines = ",\n".join(json.dumps(cell) for cell in _cells(table))
     return f'{{"device": {json.dumps(device)}, "layers": [\n{lines}\n]}}\n'
