@@ -8,7 +8,7 @@ deep learning" (arXiv:1603.07285): input size ``i``, kernel ``k``, output ``o``,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,6 +59,11 @@ class Geometry:
     stride: Ints
     dilation: Ints
     low: Ints
+
+    @classmethod
+    def of(cls, axes: Iterable[Axis]) -> Geometry:
+        """The geometry of these axes, of which there must be one at least."""
+        return cls(*zip(*axes, strict=True))
 
     @property
     def ndim(self) -> int:

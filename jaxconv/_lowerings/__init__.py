@@ -11,11 +11,10 @@ from jaxconv._lowerings.cpu import (
     narrow,
     onednn,
     overlap_add,
-    rows,
     separate,
     shift,
-    slices,
     taps,
+    two_axes,
 )
 from jaxconv._lowerings.general import (
     einsum,
@@ -36,8 +35,8 @@ _ALL = (
     separate.LOWERING,
     polyphase.LOWERING,
     overlap_add.LOWERING,
-    rows.LOWERING,
-    slices.LOWERING,
+    two_axes.ROWS,
+    two_axes.SLICES,
     taps.LOWERING,
     exchange.EXCHANGE,
     chunks.LOWERING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -83,17 +83,29 @@ def by_phases(
         some = jax.eval_shape(lambda: term(((0, 0),) * len(plans)))
         return jnp.zeros(some.shape, some.dtype)
 
+    return interleave(phase, plans, lead)
+
+
+def interleave(
+    phase: Callable[[Ints], jax.Array], plans: Sequence[Phases], lead: int
+) -> jax.Array:
+    """The input's elements out of all phases; ``phase`` computes that of a residue."""
+
     def stack(residue: Ints) -> jax.Array:
         """The phases of the remaining axes, interleaved; recurses axis by axis."""
         axis = len(residue)
         if axis == len(plans):
             return phase(residue)
         parts = [stack((*residue, r)) for r in range(plans[axis].axis.s)]
-        if len(parts) == 1:
-            return parts[0]
-        out = jnp.stack(parts, axis=lead + axis + 1)
-        merged = list(parts[0].shape)
-        merged[lead + axis] *= len(parts)
-        return out.reshape(merged)
+        return in_turn(parts, lead + axis)
 
     return stack(())[(*(slice(None),) * lead, *(p.inside for p in plans))]
+
+
+def in_turn(parts: Sequence[jax.Array], axis: int) -> jax.Array:
+    """The first elements of all parts along an axis, then the second ones, ..."""
+    if len(parts) == 1:
+        return parts[0]
+    merged = list(parts[0].shape)
+    merged[axis] *= len(parts)
+    return jnp.stack(parts, axis + 1).reshape(merged)

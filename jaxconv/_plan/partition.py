@@ -133,12 +133,11 @@ class _Work(NamedTuple):
     def local(self) -> Spec:
         """The spec of the shard's contraction."""
         spec, cuts = self.spec, self.cuts
-        axes = [
+        geometry = Geometry.of(
             cuts[at].axis if at in cuts else axis
             for at, axis in enumerate(spec.geometry.axes)
-        ]
+        )
         groups = spec.groups // parts(self.shared.get("g", ()), self.bases)
-        geometry = Geometry(*(tuple(v) for v in zip(*axes, strict=True)))
         return replace(spec, geometry=geometry, groups=groups, sharding=None)
 
     def within(self, v: jax.Array, at: int, role: Role, size: int) -> jax.Array:

@@ -51,7 +51,7 @@ def _any(rng: np.random.Generator, role: Role) -> Case:
         c, o = 1, some(1, 1, 1, 2, 3)
     elif groups > 8:
         c, o = some(1, 2, 4), some(1, 2, 4)
-    geometry = Geometry(*zip(*axes, strict=True))
+    geometry = Geometry.of(axes)
     kind = np.dtype(np.float32)
     spec = Spec(role, geometry, groups, Layout("channels_last"), kind)
     return Case(spec, Sizes(some(1, 1, 2, 3, 4, 8), c, o), kind)

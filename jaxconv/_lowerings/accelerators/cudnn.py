@@ -118,7 +118,7 @@ def _points(x: jax.Array, g: Geometry) -> tuple[jax.Array, Geometry]:
         alone = axis.k == 1 and axis.s > 1 and first >= 0 and last < axis.i
         lead += (slice(first, last + 1, axis.s) if alone else slice(None),)
         axes.append(axis._replace(i=axis.o, s=1, lo=0) if alone else axis)
-    return x[lead], Geometry(*zip(*axes, strict=True))
+    return x[lead], Geometry.of(axes)
 
 
 def by_residues(spec: Spec) -> bool:
@@ -152,15 +152,11 @@ def _residues(
     x: jax.Array, y: jax.Array, g: Geometry
 ) -> tuple[jax.Array, jax.Array, Geometry]:
     """Moves the residues r of positions d*q + r of framed x and of y into the batch."""
-    by, one = _steps(g), (1,) * g.ndim
-    rows = tuple(-(-o // d) for o, d in zip(g.output, by, strict=True))
-    whole = (
-        axis._replace(o=q, d=1) if d > 1 else axis
-        for axis, q, d in zip(g.axes, rows, by, strict=True)
-    )
-    reach = tuple(axis.reach for axis in whole)
-    apart = Geometry(reach, g.kernel, rows, g.stride, one, (0,) * g.ndim)
-    return _to_batch(x, reach, by), _to_batch(y, rows, by), apart
+    by = _steps(g)
+    rows = (-(-o // d) for o, d in zip(g.output, by, strict=True))
+    axes = (axis._replace(o=q, d=1, lo=0) for axis, q in zip(g.axes, rows, strict=True))
+    apart = Geometry.of(axis._replace(i=axis.reach) for axis in axes)
+    return _to_batch(x, apart.input, by), _to_batch(y, apart.output, by), apart
 
 
 def _to_batch(v: jax.Array, size: Sequence[int], by: Sequence[int]) -> jax.Array:

@@ -19,7 +19,7 @@ from jax import lax
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Geometry, read_extent
-from jaxconv._core.spec import Case, Shape, Spec
+from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, frame, framed_bytes
 from jaxconv._lowerings.general import xla
 
@@ -102,9 +102,9 @@ def _bands(x: jax.Array, y: jax.Array, spec: Spec, parts: Parts) -> jax.Array:
     def part(
         v: jax.Array, image: jax.Array, start: jax.Array, length: int
     ) -> jax.Array:
-        at = [jnp.zeros_like(image)] * v.ndim
-        at[0], at[axis + 1] = image, start
-        return lax.dynamic_slice(v, at, (1, *_with(v.shape[1:], axis, length)))
+        at, sizes = [jnp.zeros_like(image)] * v.ndim, [1, *v.shape[1:]]
+        at[0], at[axis + 1], sizes[axis + 1] = image, start, length
+        return lax.dynamic_slice(v, at, sizes)
 
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
         image, first = i // parts.full, i % parts.full * size
@@ -128,21 +128,10 @@ def _zeros(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 def _band(spec: Spec, axis: int, size: int) -> Spec:
     """The spec of ``size`` positions of one axis, which is already padded."""
-    g = spec.geometry
-    reach = (size - 1) * g.stride[axis] + list(g.axes)[axis].span
-    geometry = Geometry(
-        _with(g.input, axis, reach),
-        g.kernel,
-        _with(g.output, axis, size),
-        g.stride,
-        g.dilation,
-        _with(g.low, axis, 0),
-    )
-    return replace(spec, geometry=geometry)
-
-
-def _with(values: Shape, axis: int, value: int) -> Shape:
-    return *values[:axis], value, *values[axis + 1 :]
+    axes = list(spec.geometry.axes)
+    band = axes[axis]._replace(o=size, lo=0)
+    axes[axis] = band._replace(i=band.reach)
+    return replace(spec, geometry=Geometry.of(axes))
 
 
 def refuse(case: Case) -> str | None:

@@ -10,7 +10,6 @@ residue of the stride, with the taps that reach that residue.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent
 from jaxconv._core.spec import OPERANDS, Case, Spec
 from jaxconv._lowerings.base import Lowering, flip, swap_channels, widened_bytes
 from jaxconv._lowerings.cpu.onednn_call import Axes, call
+from jaxconv._lowerings.phases import Phases, interleave
 
 # With bfloat16 and float16 oneDNN ended the process or returned wrong values, even on
 # processors with the instructions: jaxlib 0.10.2, AMX, groups, or kernels wider than
@@ -50,26 +50,6 @@ def _convolve(
 # The input role -----------------------------------------------------------------------
 
 
-class Phase:
-    """One axis of one phase: the elements m*s + r of the result, r the residue.
-
-    Result u = p*s + t*d is counted from the first padding element.  Element m*s + r
-    uses the taps with t*d = r modulo s, which are ``count`` evenly spaced taps, and tap
-    t reads y[m - t*d // s]: a convolution of stride 1 with the taps in reverse.
-    """
-
-    def __init__(self, axis: Axis, residue: int):
-        reached = [t for t in range(axis.k) if t * axis.d % axis.s == residue]
-        common = math.gcd(axis.s, axis.d)
-        start = axis.lo // axis.s
-        self.size = (axis.lo + axis.i - 1) // axis.s + 1 - start
-        self.crop = axis.lo - start * axis.s
-        self.taps = slice(reached[0], None, axis.s // common) if reached else slice(0)
-        self.count, self.dilation = len(reached), axis.d // common
-        back = reached[-1] * axis.d // axis.s if reached else 0
-        self.low = back - start
-
-
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
     w = flip(w)
@@ -81,56 +61,38 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
         low = tuple(axis.span - 1 - axis.lo for axis in g.axes)
         flipped = replace(g, input=g.output, output=g.input, low=low)
         return _convolve(y, w, flipped, spec.groups, axes)
-    residues = itertools.product(*map(range, g.stride))
-    return _interleave([_phase(y, w, spec, r, axes) for r in residues], spec)
+    plans = [Phases(axis) for axis in g.axes]
+    return interleave(lambda r: _phase(y, w, spec, plans, r, axes), plans, lead=1)
 
 
 def _phase(
-    y: jax.Array, w: jax.Array, spec: Spec, residue: Ints, axes: Axes | None
+    y: jax.Array,
+    w: jax.Array,
+    spec: Spec,
+    plans: list[Phases],
+    residue: Ints,
+    axes: Axes | None,
 ) -> jax.Array:
-    """The convolution of one residue; w is flipped already."""
-    g = spec.geometry
-    phases = [Phase(axis, r) for axis, r in zip(g.axes, residue, strict=True)]
-    size = tuple(p.size for p in phases)
-    if any(p.count == 0 for p in phases):
+    """The convolution of one residue r with the taps of t*d = r modulo s.
+
+    These taps are evenly spaced; w is flipped already, and so are they.
+    """
+    g, size = spec.geometry, tuple(p.size for p in plans)
+    reached = [p.taps[r] for p, r in zip(plans, residue, strict=True)]
+    if not all(reached):
         channels = w.shape[axes.second if axes else -1]
         return jnp.zeros((y.shape[0], *size, channels), y.dtype)
-    taps = (_flipped(p.taps, k) for p, k in zip(phases, g.kernel, strict=True))
-    geometry = Geometry(
-        g.output,
-        tuple(p.count for p in phases),
-        size,
-        (1,) * g.ndim,
-        tuple(p.dilation for p in phases),
-        tuple(p.low for p in phases),
+    common = tuple(map(math.gcd, g.stride, g.dilation))
+    step = (s // c for s, c in zip(g.stride, common, strict=True))
+    index = tuple(
+        slice(k - 1 - taps[-1][0], k - taps[0][0], by)
+        for k, taps, by in zip(g.kernel, reached, step, strict=True)
     )
-    return _convolve(y, w[tuple(taps)], geometry, spec.groups, axes)
-
-
-def _flipped(taps: slice, k: int) -> slice:
-    """The slice of a flipped axis that selects the same taps."""
-    wanted = range(k)[taps]
-    return slice(k - 1 - wanted[-1], k - wanted[0], wanted.step)
-
-
-def _interleave(parts: list[jax.Array], spec: Spec) -> jax.Array:
-    """Interleaves the results of all residues and cuts the image's padding off."""
-    g = spec.geometry
-    for axis in reversed(range(g.ndim)):
-        s = g.stride[axis]
-        parts = [
-            _along(parts[i : i + s], axis + 1) if s > 1 else parts[i]
-            for i in range(0, len(parts), s)
-        ]
-    phases = (Phase(axis, 0) for axis in g.axes)
-    inside = (slice(p.crop, p.crop + i) for p, i in zip(phases, g.input, strict=True))
-    return parts[0][(slice(None), *inside)]
-
-
-def _along(parts: list[jax.Array], axis: int) -> jax.Array:
-    shape = list(parts[0].shape)
-    shape[axis] *= len(parts)
-    return jnp.stack(parts, axis + 1).reshape(shape)
+    geometry = Geometry.of(
+        Axis(p.axis.o, len(taps), p.size, 1, p.axis.d // c, p.low - taps[-1][1])
+        for p, taps, c in zip(plans, reached, common, strict=True)
+    )
+    return _convolve(y, w[index], geometry, spec.groups, axes)
 
 
 # Cases that it takes ------------------------------------------------------------------

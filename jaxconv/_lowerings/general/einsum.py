@@ -28,6 +28,7 @@ from jaxconv._lowerings.base import (
     summed_bytes,
     widened_bytes,
 )
+from jaxconv._lowerings.phases import in_turn
 
 
 def output(x: Input, w: Kernel, spec: Spec) -> Output:
@@ -70,7 +71,7 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
             sums[residue] = term if before is None else before + term
         some = next(v for v in sums if v is not None)
         every = [jnp.zeros_like(some) if v is None else v for v in sums]
-        merged = _interleaved(every, at + 1)
+        merged = in_turn(every, at + 1)
         return lax.slice_in_dim(merged, 0, axis.i, axis=at + 1)
 
     return _merge_groups(residues(_split_groups(y, spec), ()).astype(dtype))
@@ -103,14 +104,6 @@ def shifted(x: jax.Array, by: int, size: int, axis: int) -> jax.Array:
     config = [(0, 0, 0)] * x.ndim
     config[axis] = (-by, size - have + by, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), config)
-
-
-def _interleaved(residues: list[jax.Array], axis: int) -> jax.Array:
-    if len(residues) == 1:
-        return residues[0]
-    out = jnp.stack(residues, axis + 1)
-    shape = out.shape
-    return out.reshape(*shape[:axis], -1, *shape[axis + 2 :])
 
 
 def _split_groups(v: jax.Array, spec: Spec) -> jax.Array:

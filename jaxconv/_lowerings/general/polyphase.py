@@ -65,11 +65,9 @@ def _depth_to_space(x: jax.Array, stride: Ints, groups: int) -> jax.Array:
 
 def phases_spec(spec: Spec) -> Spec:
     """The spec of the convolution of all phases: stride 1, no padding."""
-    n, plans = spec.ndim, [Phases(axis) for axis in spec.geometry.axes]
-    size = tuple(p.size + p.width - 1 for p in plans)
-    window, output = tuple(p.width for p in plans), tuple(p.size for p in plans)
-    g = Geometry(size, window, output, (1,) * n, (1,) * n, (0,) * n)
-    return reduced(spec, role="output", geometry=g)
+    plans = map(Phases, spec.geometry.axes)
+    axes = (Axis(p.size + p.width - 1, p.width, p.size, 1, 1, 0) for p in plans)
+    return reduced(spec, role="output", geometry=Geometry.of(axes))
 
 
 def inner(case: Case) -> Case:
