@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import deform_oracle
+import oracle
 from oracle import windows
 
 Ints = tuple[int, ...]
@@ -73,7 +73,7 @@ class Case(NamedTuple):
 
     def expected(self, v: dict[str, Any], masked: bool = True) -> np.ndarray:
         mask = v["mask"] if masked else None
-        y = deform_oracle.conv(v["x"], v["offset"], v["kernel"], mask, **self.steps)
+        y = oracle.deform_conv(v["x"], v["offset"], v["kernel"], mask, **self.steps)
         return y + v["bias"].reshape(-1, *(1,) * len(self.size))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-import deform_oracle
 import jaxconv
+import oracle
 from deform_cases import CASES, PLANE, VOLUME, Case, last
 from jaxconv._deform import deform_conv, deform_conv_transpose
 from oracle import close
@@ -253,7 +253,7 @@ def test_transposed_values_are_the_oracles(
     v = case.operands(rng)
     y = rng.standard_normal((case.n, case.outputs, *case.out))
     bias = rng.standard_normal(case.inputs)
-    wanted = deform_oracle.conv_transpose(
+    wanted = oracle.deform_conv_transpose(
         y, v["offset"], v["kernel"], v["mask"], case.size, case.groups, **case.steps
     ) + bias.reshape(-1, *(1,) * len(case.size))
     options: dict[str, Any] = {"groups": case.groups, "output_size": case.size}

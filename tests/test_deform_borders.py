@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import deform_oracle
+import oracle
 from deform_cases import LINE, PLANE, VOLUME, Case
 from jaxconv._deform import deform_aggregate, deform_attention_sample, deform_conv
 from oracle import close
@@ -54,9 +54,9 @@ def test_gradients_at_whole_positions(
 
     operands = v["x"], v["offset"], v["kernel"], mask
     value, slopes = both(*operands)
-    expected = deform_oracle.conv(*operands, **case.steps)
+    expected = oracle.deform_conv(*operands, **case.steps)
     np.testing.assert_allclose(value, (expected * y).sum(), rtol=1e-11)
-    wanted = deform_oracle.gradients(*operands, y, **case.steps)
+    wanted = oracle.deform_gradients(*operands, y, **case.steps)
     for name, slope in zip(("x", "offset", "kernel", "mask"), slopes, strict=True):
         if slope is not None:
             close(slope, wanted[name], case.terms, np.float64)
@@ -83,7 +83,7 @@ def test_forward_mode_takes_the_same_side(rng: np.random.Generator) -> None:
     ahead = jax.jvp(run, (v["offset"],), (line,))[1]
     back = jax.linear_transpose(lambda t: jax.jvp(run, (v["offset"],), (t,))[1], line)
     y = rng.standard_normal(ahead.shape)
-    wanted = deform_oracle.gradients(
+    wanted = oracle.deform_gradients(
         v["x"], v["offset"], v["kernel"], None, y, **FIRST.steps
     )
     close(back(jnp.asarray(y))[0], wanted["offset"], FIRST.terms, np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-import deform_oracle
+import oracle
 from deform_cases import LINE, PLANE, VOLUME, Case, last
 from jaxconv._deform import deform_aggregate, deform_attention_sample
 from oracle import close
@@ -52,9 +52,7 @@ def test_aggregation_is_the_oracles(
 ) -> None:
     v = operands(case, rng, case.taps)
     shares = normalised(v[2], case.offset_groups) if softmax else v[2]
-    wanted = deform_oracle.aggregate(
-        v[0], v[1], shares, case.kernel, 1.5, False, **case.steps
-    )
+    wanted = oracle.aggregate(v[0], v[1], shares, case.kernel, 1.5, False, **case.steps)
     arranged = v if layout == "channels_first" else [last(a) for a in v]
     options: dict[str, Any] = case.options | {"softmax": softmax, "layout": layout}
     run = jax.jit(
@@ -68,7 +66,7 @@ def test_aggregation_is_the_oracles(
 def test_without_the_center(rng: np.random.Generator) -> None:
     case = PLANE._replace(kernel=(3, 5), low=(2, 2), dilation=(1, 1), size=(6, 7))
     v = operands(case, rng, case.taps - 1)
-    wanted = deform_oracle.aggregate(*v, case.kernel, 1.0, True, **case.steps)
+    wanted = oracle.aggregate(*v, case.kernel, 1.0, True, **case.steps)
     y = deform_aggregate(*v, case.kernel, remove_center=True, **case.options)
     close(y, wanted, case.taps, np.float64)
 
@@ -111,14 +109,14 @@ def attend(values: Any, locations: Any, weights: Any) -> jax.Array:
 
 def test_attention_is_the_oracles(rng: np.random.Generator) -> None:
     v = queries(rng)
-    wanted = deform_oracle.attention(v[0], LEVELS, v[1], v[2])
+    wanted = oracle.attention(v[0], LEVELS, v[1], v[2])
     close(jax.jit(attend)(*v), wanted, 15, np.float64)
     close(jax.jit(attend)(*(a[1] for a in v)), wanted[1], 15, np.float64)
     short = [jnp.asarray(a, jnp.bfloat16) for a in v]
     exact = [np.asarray(a, np.float64) for a in short]
     y = jax.jit(attend)(*short)
     assert y.dtype == jnp.bfloat16
-    wanted = deform_oracle.attention(exact[0], LEVELS, exact[1], exact[2])
+    wanted = oracle.attention(exact[0], LEVELS, exact[1], exact[2])
     error = np.abs(np.asarray(y, np.float64) - wanted).max() / np.abs(wanted).max()
     assert error < 1e-2
 
@@ -131,7 +129,7 @@ def test_attention_in_one_and_three_dimensions(rng: np.random.Generator) -> None
             rng.uniform(-0.3, 1.3, (2, 4, 3, 2, 6, d)),
             rng.standard_normal((2, 4, 3, 2, 6)),
         ]
-        wanted = deform_oracle.attention(v[0], levels, v[1], v[2])
+        wanted = oracle.attention(v[0], levels, v[1], v[2])
         run = jax.jit(deform_attention_sample, static_argnums=1)
         close(run(v[0], levels, v[1], v[2]), wanted, 12, np.float64)
 
@@ -147,6 +145,6 @@ def test_a_location_that_is_not_a_number_contributes_nothing(
 ) -> None:
     v = queries(rng)
     v[1][rng.random(v[1].shape) < 0.2] = np.nan
-    wanted = deform_oracle.attention(v[0], LEVELS, v[1], v[2])
+    wanted = oracle.attention(v[0], LEVELS, v[1], v[2])
     assert np.isfinite(wanted).all()
     close(jax.jit(attend)(*v), wanted, 15, np.float64)

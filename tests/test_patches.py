@@ -40,22 +40,13 @@ class Sliding(NamedTuple):
         return {"stride": self.stride, "dilation": self.dilation, "padding": self.pads}
 
     def unfold(self, x: np.ndarray) -> np.ndarray:
-        """(n, c*taps, positions), one element after the other."""
-        n, c = x.shape[:2]
-        window = self.oracle
-        u = np.zeros((n, c, *self.window, *window.output), x.dtype)
-        for p, t, i in oracle.reads(window):
-            u[:, :, *t, *p] = x[:, :, *i]
-        return u.reshape(n, c * math.prod(self.window), math.prod(window.output))
+        """(n, c*taps, positions)."""
+        u = oracle.unfold(x, self.oracle)
+        return u.reshape(len(x), -1, u.shape[-1])
 
     def fold(self, u: np.ndarray) -> np.ndarray:
-        n, c = self.x[:2]
-        window = self.oracle
-        u = u.reshape(n, c, *self.window, *window.output)
-        x = np.zeros((n, c, *self.x[2:]), u.dtype)
-        for p, t, i in oracle.reads(window):
-            x[:, :, *i] += u[:, :, *t, *p]
-        return x
+        u = u.reshape(*self.x[:2], math.prod(self.window), -1)
+        return oracle.fold(u, self.oracle)
 
 
 SLIDING = {

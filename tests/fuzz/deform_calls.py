@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from hypothesis import strategies as st
 
-import deform_oracle
 import jaxconv
+import oracle
 from deform_cases import Case, last
 from fuzz.lax_calls import run
 from oracle import Ints, windows
@@ -67,7 +67,7 @@ class DeformCall:
         def pull(*a: Any) -> Any:
             return list(jax.vjp(lambda x: call(x, *a[1:]), a[0])[1](given))
 
-        wanted = deform_oracle.conv_transpose(
+        wanted = oracle.deform_conv_transpose(
             ct,
             v["offset"],
             v["kernel"],

@@ -243,28 +243,14 @@ class Unfold(Operation):
     def __init__(self, window: oracle.Window, *, last: bool, batched: bool, back: bool):
         self.window, self.last, self.batched, self.back = window, last, batched, back
 
-    def _places(self) -> list[tuple[int, int, Ints]]:
-        w = self.window
-        return [
-            (
-                int(np.ravel_multi_index(p, w.output)),
-                int(np.ravel_multi_index(t, w.kernel)),
-                q,
-            )
-            for p, t, q in oracle.reads(w)
-        ]
-
     def _unfold(self, x: Array) -> Array:
         x = x if self.batched else x[None]
-        x = np.moveaxis(x, -1, 1) if self.last else x
-        taps, length = math.prod(self.window.kernel), math.prod(self.window.output)
-        u = np.zeros((*x.shape[:2], taps, length), x.dtype)
-        for p, t, q in self._places():
-            u[:, :, t, p] += x[(slice(None), slice(None), *q)]
+        u = oracle.unfold(np.moveaxis(x, -1, 1) if self.last else x, self.window)
+        n, c, taps, length = u.shape
         if self.last:  # (N, L, T*C)
-            u = u.transpose(0, 3, 2, 1).reshape(len(x), length, taps * x.shape[1])
+            u = u.transpose(0, 3, 2, 1).reshape(n, length, taps * c)
         else:
-            u = u.reshape(len(x), x.shape[1] * taps, length)
+            u = u.reshape(n, c * taps, length)
         return u if self.batched else u[0]
 
     def _fold(self, u: Array) -> Array:
@@ -275,9 +261,7 @@ class Unfold(Operation):
             u = u.transpose(0, 3, 2, 1)
         else:
             u = u.reshape(len(u), u.shape[1] // taps, taps, length)
-        x = np.zeros((*u.shape[:2], *self.window.input), u.dtype)
-        for p, t, q in self._places():
-            x[(slice(None), slice(None), *q)] += u[:, :, t, p]
+        x = oracle.fold(u, self.window)
         x = np.moveaxis(x, 1, -1) if self.last else x
         return x if self.batched else x[0]
 
