@@ -42,8 +42,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("jaxconv", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("jaxconv")
 
-# The inner modules' annotations, where they are checked.  The public functions are left
-# out: they must refuse a wrong argument themselves, in their own words.
+# The inner modules' annotations, where they are checked.  Those of public functions are
+# checked after a call has succeeded (`annotations`): they must refuse a wrong argument
+# themselves, in their own words.
 INNER = (
     "_core",
     "_plan",
@@ -54,6 +55,9 @@ if CHECK_TYPES:
     jaxtyping.install_import_hook(
         [f"jaxconv.{module}" for module in INNER], "beartype.beartype"
     )
+    import annotations
+
+    annotations.check_public()
 # What JAX traces lives as long as its caches: looking for rubbish in it, as often as
 # Python does unasked, takes a fifth of the time of the tests.
 gc.freeze()

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Field, Sampled
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints
@@ -24,9 +24,9 @@ from jaxconv._deform.frame import Frame
 
 @explained
 def deform_aggregate(
-    x: ArrayLike,
-    offset: ArrayLike,
-    weights: ArrayLike,
+    x: Field,
+    offset: Field,
+    weights: Field,
     kernel_size: IntLike,
     *,
     stride: IntLike = 1,
@@ -36,7 +36,7 @@ def deform_aggregate(
     remove_center: bool = False,
     softmax: bool = False,
     layout: str = "channels_first",
-) -> jax.Array:
+) -> Sampled:
     r"""Weighted sums of samples around each position, as in DCNv3 and DCNv4.
 
     .. math::

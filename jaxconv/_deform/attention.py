@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
+from jaxconv._border.arrays import Float, Operand
 from jaxconv._border.hints import explained
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
@@ -21,11 +21,11 @@ from jaxconv._deform.frame import Frame
 
 @explained
 def deform_attention_sample(
-    values: ArrayLike,
+    values: Float[Operand, "*n pixels heads c"],
     spatial_shapes: Sequence[Sequence[int]],
-    locations: ArrayLike,
-    weights: ArrayLike,
-) -> jax.Array:
+    locations: Float[Operand, "*n q heads levels points axes"],
+    weights: Float[Operand, "*n q heads levels points"],
+) -> Float[jax.Array, "*n q heads*c"]:
     r"""Weighted sums of samples from maps of several sizes, as in Deformable DETR.
 
     .. math::

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Bias, Field, Kernel, Sampled
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Ints
@@ -19,12 +19,12 @@ from jaxconv._deform.read import Options
 
 @explained
 def deform_conv(
-    x: ArrayLike,
-    offset: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Field,
+    offset: Field,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
-    mask: ArrayLike | None = None,
+    mask: Field | None = None,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
     dilation: IntLike = 1,
@@ -32,7 +32,7 @@ def deform_conv(
     implementation: str | None = None,
     memory_limit: int | None = None,
     precision: Any = None,
-) -> jax.Array:
+) -> Sampled:
     r"""Deformable convolution: an offset moves the position that each tap reads.
 
     .. math::

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Count, Field, Kernel, Sampled
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints
@@ -24,13 +24,13 @@ from jaxconv._ops.halo import check_cut, with_halo
 
 @explained
 def deform_conv_shard(
-    x: ArrayLike,
-    offset: ArrayLike,
-    kernel: ArrayLike,
+    x: Field,
+    offset: Field,
+    kernel: Kernel,
     halo: IntLike,
     axis_names: Sequence[str | None],
     *,
-    mask: ArrayLike | None = None,
+    mask: Field | None = None,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
     dilation: IntLike = 1,
@@ -38,7 +38,7 @@ def deform_conv_shard(
     implementation: str | None = None,
     memory_limit: int | None = None,
     precision: Any = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Sampled, Count]:
     r"""`deform_conv` of one shard of an image, inside `jax.shard_map`, with a halo.
 
     .. math::

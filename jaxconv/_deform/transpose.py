@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Bias, Field, Kernel, Sampled
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Ints
@@ -20,12 +20,12 @@ from jaxconv._deform.read import Options
 
 @explained
 def deform_conv_transpose(
-    x: ArrayLike,
-    offset: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Field,
+    offset: Field,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
-    mask: ArrayLike | None = None,
+    mask: Field | None = None,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
     output_padding: IntLike = 0,
@@ -36,7 +36,7 @@ def deform_conv_transpose(
     implementation: str | None = None,
     memory_limit: int | None = None,
     precision: Any = None,
-) -> jax.Array:
+) -> Sampled:
     r"""Transposed deformable convolution: the linear transpose of `deform_conv` in x.
 
     .. math::

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Bias, Image, Kernel, Result
 from jaxconv._border.call import read_call
 from jaxconv._border.hints import explained
 
 
 @explained
 def conv(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Image,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
@@ -27,7 +28,7 @@ def conv(
     implementation: str | None = None,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
+) -> Result:
     r"""Convolution (cross-correlation: no flip) over any number of spatial axes.
 
     .. math::

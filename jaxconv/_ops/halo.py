@@ -9,6 +9,7 @@ import jax
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Shaped
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.exchange import around
@@ -154,14 +155,14 @@ def check_cut(axis: Axis, shards: int, number: int) -> None:
 
 @explained
 def exchange_halo(
-    x: jax.Array,
+    x: Shaped[jax.Array, "_ ..."],
     low: int,
     high: int,
     axis: int,
     axis_name: str,
     *,
     padding_mode: str = "zeros",
-) -> jax.Array:
+) -> Shaped[jax.Array, "_ ..."]:
     r"""Adds the nearest elements of its neighbours to a shard, inside `jax.shard_map`.
 
     .. math:: y_r[j] = x[r n + j - \mathit{low}], \quad 0 \le j < n + low + high

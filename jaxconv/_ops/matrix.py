@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, overload
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Kernel, Matrix
 from jaxconv._border.call import MODES, Setup, read_setup
 from jaxconv._border.hints import explained
 from jaxconv._core.geometry import Ints
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @overload
 def conv_matrix(
-    kernel: ArrayLike,
+    kernel: Kernel,
     input_shape: Sequence[int],
     *,
     stride: IntLike = 1,
@@ -36,12 +36,12 @@ def conv_matrix(
     padding_mode: str = "zeros",
     layout: str = "channels_first",
     sparse: Literal[False] = False,
-) -> jax.Array: ...
+) -> Matrix: ...
 
 
 @overload
 def conv_matrix(
-    kernel: ArrayLike,
+    kernel: Kernel,
     input_shape: Sequence[int],
     *,
     stride: IntLike = 1,
@@ -51,12 +51,12 @@ def conv_matrix(
     padding_mode: str = "zeros",
     layout: str = "channels_first",
     sparse: bool,
-) -> jax.Array | BCOO: ...
+) -> Matrix | BCOO: ...
 
 
 @explained
 def conv_matrix(
-    kernel: ArrayLike,
+    kernel: Kernel,
     input_shape: Sequence[int],
     *,
     stride: IntLike = 1,
@@ -66,7 +66,7 @@ def conv_matrix(
     padding_mode: str = "zeros",
     layout: str = "channels_first",
     sparse: bool = False,
-) -> jax.Array | BCOO:
+) -> Matrix | BCOO:
     r"""The matrix C with ``C @ x.ravel() == conv(x, kernel, ...).ravel()``.
 
     .. math:: C[(g, o, p), (g, c, q)] = \sum_{t \,:\, p s + t d - \mathit{lo} = q}

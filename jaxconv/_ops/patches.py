@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Elements, Moved
 from jaxconv._border.hints import explained
 from jaxconv._border.windows import Windows
 from jaxconv._core.geometry import Geometry, Ints, read_extent
@@ -22,14 +22,14 @@ from jaxconv._lowerings.base import frame
 
 @explained
 def unfold(
-    x: ArrayLike,
+    x: Elements,
     kernel_size: IntLike,
     *,
     dilation: IntLike = 1,
     padding: PaddingLike = 0,
     stride: IntLike = 1,
     layout: str = "channels_first",
-) -> jax.Array:
+) -> Moved:
     r"""The windows that a convolution reads, one per column (im2col).
 
     .. math:: u[n, (c, t), p] = x[n, c, p \cdot s + t \cdot d - \mathit{lo}]
@@ -92,7 +92,7 @@ def unfold(
 
 @explained
 def fold(
-    u: ArrayLike,
+    u: Elements,
     output_size: IntLike,
     kernel_size: IntLike,
     *,
@@ -100,7 +100,7 @@ def fold(
     padding: PaddingLike = 0,
     stride: IntLike = 1,
     layout: str = "channels_first",
-) -> jax.Array:
+) -> Moved:
     r"""Adds windows up where they overlap (col2im), the linear transpose of `unfold`.
 
     .. math:: x[n, c, q] = \sum_{p, t \,:\, p s + t d - \mathit{lo} = q} u[n, (c, t), p]

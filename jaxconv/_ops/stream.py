@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border import limits
+from jaxconv._border.arrays import Bias, Kernel, Outputs, Signal
 from jaxconv._border.hints import explained
 from jaxconv._core.geometry import Ints, span
 from jaxconv._core.spec import Layout
@@ -74,7 +75,7 @@ class Stream:
         o, c = self.kernel_shape[:2] if self._first else self.kernel_shape[:0:-1]
         return o if self.transposed else c * self.groups
 
-    def init(self, batch: int | None, dtype: DTypeLike = np.float32) -> jax.Array:
+    def init(self, batch: int | None, dtype: DTypeLike = np.float32) -> Outputs:
         r"""The state before the first block: zeros.
 
         Args:
@@ -92,11 +93,11 @@ class Stream:
 
     def step(
         self,
-        state: ArrayLike,
-        x: ArrayLike,
-        kernel: ArrayLike,
-        bias: ArrayLike | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
+        state: Signal,
+        x: Signal,
+        kernel: Kernel,
+        bias: Bias | None = None,
+    ) -> tuple[Outputs, Outputs]:
         r"""Takes the next block of the signal; returns the new state and the outputs.
 
         Args:
@@ -118,9 +119,7 @@ class Stream:
         last = jax.lax.slice_in_dim(both, size - self.history, size, axis=axis)
         return last, self._run(both, kernel, bias, state.shape[axis])
 
-    def whole(
-        self, x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None
-    ) -> jax.Array:
+    def whole(self, x: Signal, kernel: Kernel, bias: Bias | None = None) -> Outputs:
         r"""Computes all outputs of a signal at once, equal to those of the steps.
 
         Args:
@@ -135,7 +134,7 @@ class Stream:
         return self._run(x, kernel, bias, None)
 
     def _run(
-        self, x: jax.Array, kernel: ArrayLike, bias: Any, before: int | None
+        self, x: jax.Array, kernel: Kernel, bias: Any, before: int | None
     ) -> jax.Array:
         """The outputs of the inputs after the first ``before``, which are history.
 

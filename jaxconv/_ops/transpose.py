@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Bias, Image, Kernel, Result
 from jaxconv._border.call import read_call
 from jaxconv._border.hints import explained
 
 
 @explained
 def conv_transpose(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Image,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
@@ -29,7 +30,7 @@ def conv_transpose(
     implementation: str | None = None,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
+) -> Result:
     r"""Transposed convolution: the linear transpose of `conv`, with the same arguments.
 
     .. math::

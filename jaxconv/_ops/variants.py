@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxconv._border import arguments as can
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Bias, Image, Kernel, Result
 from jaxconv._border.hints import explained
 from jaxconv._core.spec import Layout, Shape
 from jaxconv._ops.conv import conv
@@ -16,9 +16,9 @@ from jaxconv._ops.conv import conv
 
 @explained
 def depthwise_conv(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Image,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
@@ -28,7 +28,7 @@ def depthwise_conv(
     implementation: str | None = None,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
+) -> Result:
     r"""Convolves every channel with m kernels of its own: `conv` with groups = C.
 
     .. math::
@@ -83,9 +83,9 @@ def depthwise_conv(
 
 @explained
 def pointwise_conv(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Image,
+    kernel: Kernel,
+    bias: Bias | None = None,
     *,
     stride: IntLike = 1,
     groups: int = 1,
@@ -93,7 +93,7 @@ def pointwise_conv(
     implementation: str | None = None,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
+) -> Result:
     r"""Mixes the channels of each position: `conv` with a window of 1.
 
     .. math:: y[n, o, p] = b[o] + \sum_c w[o, c] \; x[n, c, p s]
@@ -142,10 +142,10 @@ def pointwise_conv(
 
 @explained
 def separable_conv(
-    x: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: ArrayLike,
-    bias: ArrayLike | None = None,
+    x: Image,
+    depthwise_kernel: Kernel,
+    pointwise_kernel: Kernel,
+    bias: Bias | None = None,
     *,
     stride: IntLike = 1,
     padding: PaddingLike = 0,
@@ -155,7 +155,7 @@ def separable_conv(
     implementation: str | None = None,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
+) -> Result:
     r"""A depthwise convolution followed by a pointwise one.
 
     .. math:: y = \mathrm{pointwise}(\mathrm{depthwise}(x)) + b

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxconv._border.arguments import IntLike, PaddingLike
+from jaxconv._border.arrays import Field, Image, Result, Sampled
 from jaxconv._deform import deform_conv
 from jaxconv._layers import sizes as _sizes
 from jaxconv._layers.checkpoint import Checkpoint
@@ -68,7 +69,7 @@ class Conv(_Layer):
         options |= {"padding_mode": padding_mode}
         super().__init__(sizes, options, bias, key)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Image) -> Result:
         return conv(x, self.kernel, self.bias, **dict(self.options))
 
 
@@ -110,7 +111,7 @@ class ConvTranspose(_Layer):
         options |= {"padding_mode": padding_mode, "output_padding": output_padding}
         super().__init__(sizes, options, bias, key)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Image) -> Result:
         return conv_transpose(x, self.kernel, self.bias, **dict(self.options))
 
 
@@ -163,7 +164,7 @@ class DeformConv(_Layer):
         )
         self.conv_offset = jax.tree.map(jnp.zeros_like, first)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Field) -> Sampled:
         named, found = dict(self.options), self.conv_offset(x)
         offset, mask = _sizes.sampling(
             found, self.offsets, self.kernel.ndim, named["layout"]
