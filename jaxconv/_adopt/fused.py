@@ -38,19 +38,26 @@ fused_p.def_impl(
 )
 
 
+def _of(
+    places: Sequence[int], operands: Sequence[Any], jaxpr: ClosedJaxpr
+) -> Callable[..., Any]:
+    """The composition as a function of some of its operands."""
+
+    def fn(*values: Any) -> Any:
+        filled = list(operands)
+        for n, value in zip(places, values, strict=True):
+            filled[n] = value
+        return composition(jaxpr)(*filled)
+
+    return fn
+
+
 def _jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: ClosedJaxpr, **_: Any
 ) -> Any:
     moving = [n for n, t in enumerate(tangents) if type(t) is not ad.Zero]
-
-    def of_moving(*values: Any) -> Any:
-        operands = list(primals)
-        for n, value in zip(moving, values, strict=True):
-            operands[n] = value
-        return composition(jaxpr)(*operands)
-
     first, second = ([v[n] for n in moving] for v in (primals, tangents))
-    return jax.jvp(of_moving, first, second)
+    return jax.jvp(_of(moving, primals, jaxpr), first, second)
 
 
 ad.primitive_jvps[fused_p] = _jvp
@@ -61,13 +68,7 @@ def _transpose(
 ) -> list[Any]:
     """The transpose, if the jaxpr is linear in its undefined operands."""
     unknown = [n for n, v in enumerate(operands) if ad.is_undefined_primal(v)]
-
-    def of_unknown(*values: Any) -> Any:
-        filled = list(operands)
-        for n, value in zip(unknown, values, strict=True):
-            filled[n] = value
-        return composition(jaxpr)(*filled)
-
+    of_unknown = _of(unknown, operands, jaxpr)
     pull = jax.linear_transpose(of_unknown, *(operands[n].aval for n in unknown))
     found = dict(zip(unknown, pull(cotangent), strict=True))
     return [found.get(n) for n in range(len(operands))]

@@ -17,7 +17,7 @@ from jaxconv._border import arguments as can
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Axis, Extent, Ints
 from jaxconv._core.spec import Role, Shape, Spec
-from jaxconv._lowerings.base import flip, swap_channels
+from jaxconv._lowerings.base import adjoint_kernel
 from jaxconv._lowerings.general.xla import swapped_wrongly
 
 ANY = 2**20  # in place of a symbol; larger than any kernel
@@ -107,7 +107,7 @@ class Convolution(NamedTuple):
         crop = [
             (lo - a, hi - b) for (lo, hi), (a, b) in zip(borders, pads, strict=True)
         ]
-        kernel = swap_channels(flip(w), self.spec.groups)
+        kernel = adjoint_kernel(w, self.spec.groups)
         out = self._conv(y, kernel, pads, (1,) * g.ndim, g.stride)
         return self._around(out, crop)
 

@@ -82,6 +82,14 @@ class Geometry:
         )
 
     @property
+    def read_extents(self) -> tuple[Extent, ...]:
+        return tuple(map(read_extent, self.axes))
+
+    @property
+    def spread_extents(self) -> tuple[Extent, ...]:
+        return tuple(map(spread_extent, self.axes))
+
+    @property
     def high(self) -> Ints:
         return tuple(axis.hi for axis in self.axes)
 

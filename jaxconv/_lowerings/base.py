@@ -222,3 +222,8 @@ def swap_channels(w: jax.Array, groups: int) -> jax.Array:
     *window, c, o = w.shape
     w = w.reshape(*window, c, groups, o // groups)
     return jnp.swapaxes(w, -1, -3).reshape(*window, o // groups, c * groups)
+
+
+def adjoint_kernel(w: jax.Array, groups: int) -> jax.Array:
+    """The flipped kernel with swapped channels: the input role convolves y with it."""
+    return swap_channels(flip(w), groups)

@@ -74,7 +74,7 @@ def even_extent(axis: Axis) -> Extent:
 
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
+    extents = g.spread_extents
     if by_phases(spec):
         return polyphase.input(y, w, spec, output)
     y, flipped = cut(y, extents), flip(swap_channels(w, spec.groups))
@@ -96,12 +96,12 @@ def by_phases(spec: Spec) -> bool:
 
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     if by_residues(spec):
         x, y, g = _residues(frame(x, extents), y, g)
     else:
         x, g = _points(x, g)
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     last = spec.as_last
     return kernel_gradient(cut(x, extents), y, extents, last, g.stride, g.dilation)
 
@@ -174,7 +174,7 @@ def _to_batch(v: jax.Array, size: Sequence[int], by: Sequence[int]) -> jax.Array
 def _forward(
     x: jax.Array,
     w: jax.Array,
-    extents: list[Extent],
+    extents: Sequence[Extent],
     spec: Spec,
     *,
     window_strides: Sequence[int] | None = None,

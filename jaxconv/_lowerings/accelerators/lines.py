@@ -15,17 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxconv._core.geometry import read_extent, spread_extent
 from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings import blocks as _blocks
 from jaxconv._lowerings.base import (
     Lowering,
+    adjoint_kernel,
     dot,
-    flip,
     frame,
     framed_bytes,
     summed_bytes,
-    swap_channels,
 )
 from jaxconv._lowerings.images import window
 
@@ -34,21 +32,21 @@ TAPS = 256  # the most taps; with more it takes too long to compile
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     w = w.transpose(spec.to_last("kernel"))
-    x = frame(x, [read_extent(axis) for axis in spec.geometry.axes], spec.lead)
+    x = frame(x, spec.geometry.read_extents, spec.lead)
     return _sum_of_products(x, w, spec)
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """The output role of the flipped kernel, for stride 1."""
-    w = swap_channels(flip(w.transpose(spec.to_last("kernel"))), spec.groups)
-    y = frame(y, [spread_extent(axis) for axis in spec.geometry.axes], spec.lead)
+    w = adjoint_kernel(w.transpose(spec.to_last("kernel")), spec.groups)
+    y = frame(y, spec.geometry.spread_extents, spec.lead)
     return _sum_of_products(y, w, spec)
 
 
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """The blocks on the diagonal of the dense gradient."""
     g = spec.geometry
-    x = frame(x, [read_extent(axis) for axis in g.axes], spec.lead)
+    x = frame(x, g.read_extents, spec.lead)
     positions = (0, *range(spec.lead, spec.lead + spec.ndim))  # batch and space
     products = [dot(part, y, (positions, positions), spec) for part in _parts(x, spec)]
     w = jnp.stack(products).reshape(*g.kernel, *products[0].shape)

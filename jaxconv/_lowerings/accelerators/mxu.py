@@ -15,7 +15,7 @@ from dataclasses import replace
 import jax
 from jax import lax
 
-from jaxconv._core.geometry import Extent, read_extent, spread_extent
+from jaxconv._core.geometry import Extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings import blocks as _blocks
 from jaxconv._lowerings.accelerators.native import (
@@ -36,7 +36,7 @@ from jaxconv._lowerings.general import xla
 
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     merged, axes = _blocks.merged(x, w, spec), spec.kernel_axes
     if merged > 1:
         w = _blocks.widen(w.transpose(spec.to_last("kernel")), spec.groups, merged)
@@ -57,7 +57,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
+    extents = g.spread_extents
     merged = _blocks.merged(y, w, spec)
     o, c, *window = spec.kernel_axes
     axes = (c, o, *window)
@@ -103,7 +103,7 @@ def _spread(
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """The diagonal parts of the blocks' dense gradients."""
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     merged = _blocks.merged(x, y, spec)
     blocks = replace(spec, groups=spec.groups // merged)
     x = cut(x, extents, spec.lead)

@@ -18,14 +18,13 @@ from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import read_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, einsum, frame
 
 
 def output(x: Input, w: Kernel, spec: Spec) -> Output:
     g = spec.geometry
-    x = frame(x, [read_extent(axis) for axis in g.axes])
+    x = frame(x, g.read_extents)
     taps = tuple(slice(None, None, axis.d) for axis in g.axes)
     spans = [axis.span for axis in g.axes]
 

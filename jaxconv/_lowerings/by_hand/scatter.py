@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Axis, read_extent
+from jaxconv._core.geometry import Axis
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, einsum, pad
 
@@ -48,7 +48,7 @@ def kernel_copies(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 
 
 def _crop(temporary: jax.Array, spec: Spec) -> jax.Array:
-    extents = [read_extent(axis) for axis in spec.geometry.axes]
+    extents = spec.geometry.read_extents
     inside = tuple(slice(e.low, e.low + e.stop - e.start) for e in extents)
     rest = [i - e.stop for i, e in zip(spec.geometry.input, extents, strict=True)]
     return pad(temporary[(slice(None), *inside)], [e.start for e in extents], rest)

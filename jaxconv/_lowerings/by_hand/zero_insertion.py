@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Extent, spread_extent
+from jaxconv._core.geometry import Extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import (
     Lowering,
+    adjoint_kernel,
     convolve,
     cut,
-    flip,
     pad,
     spread,
-    swap_channels,
 )
 
 
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
-    flipped = swap_channels(flip(w), spec.groups)
+    extents = g.spread_extents
+    flipped = adjoint_kernel(w, spec.groups)
     between = spread(cut(y, extents), g.stride)
     bordered = pad(between, [e.low for e in extents], [e.high for e in extents])
     bare = [Extent(0, size, 0, 0) for size in bordered.shape[1:-1]]

@@ -20,7 +20,7 @@ from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints, read_extent
+from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, frame, framed_bytes, pad, summed_bytes
 from jaxconv._lowerings.images import window
@@ -35,7 +35,7 @@ def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y[g, o, p] = sum over c and t of x[g, c, p*s + t*d - lo] * w[g, o, c, t]."""
     g = spec.geometry
     weights = _weights(w, spec)
-    x = frame(_by_groups(x, spec), [read_extent(axis) for axis in g.axes], LEAD)
+    x = frame(_by_groups(x, spec), g.read_extents, LEAD)
 
     def term(tap: Ints) -> jax.Array:
         start = tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
@@ -66,7 +66,7 @@ def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """
     g = spec.geometry
     x, y = _by_groups(x, spec), _by_groups(y, spec)
-    x = frame(x, [read_extent(axis) for axis in g.axes], LEAD)[:, :, :, None]
+    x = frame(x, g.read_extents, LEAD)[:, :, :, None]
     starts, size, excess = _rows(g.output)
     x = pad(
         x,

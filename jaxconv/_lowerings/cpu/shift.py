@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints, read_extent, spread_extent
+from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, frame, framed_bytes, summed_bytes
 from jaxconv._lowerings.cpu.shift_kernel import kernel
@@ -34,7 +34,7 @@ MOST = 256  # the most taps of one residue, which are all unrolled
 def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """y[p] = sum over t of x[p*s + t*d - lo] * w[t]."""
     g, lead = spec.geometry, spec.lead
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     taps = tap_weights(w, spec)
     multiplier = math.prod(taps.shape[g.ndim :]) // spec.groups
 
@@ -48,7 +48,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     """x[p*s + t*d - lo] = sum over t of y[p] * w[t], one residue modulo s at a time."""
     g, lead = spec.geometry, spec.lead
-    extents = [spread_extent(axis) for axis in g.axes]
+    extents = g.spread_extents
     taps = tap_weights(w, spec)
 
     def weigh(y: jax.Array, tap: Ints) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints, read_extent
+from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Spec
 from jaxconv._lowerings.base import frame, pad
 from jaxconv._lowerings.images import LARGE, repeat, window
@@ -24,7 +24,7 @@ LONGEST = 1024  # the most positions of a row that count for the size of a block
 def kernel(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     """w[t] = sum over p of x[p*s + t*d - lo] * y[p], block by block of positions."""
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     channels = y.shape[spec.axis("output", "o")]
 
     def images(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -20,16 +20,15 @@ from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints, read_extent, spread_extent
+from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings.base import (
     Lowering,
+    adjoint_kernel,
     dot,
-    flip,
     frame,
     framed_bytes,
     summed_bytes,
-    swap_channels,
 )
 from jaxconv._lowerings.images import window
 
@@ -39,7 +38,7 @@ LARGE = 1 << 20  # bytes of products from which a loop over taps is faster
 def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y = sum over t of shifted(x, t) w[t]."""
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     x = frame(x, extents)
     return _sum_of_products(x, w, g.output, g.stride, spec)
 
@@ -47,8 +46,8 @@ def output(x: Input, w: Kernel, spec: Spec) -> Output:
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """The output role of the flipped kernel, for stride 1."""
     g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
-    w = swap_channels(flip(w), spec.groups)
+    extents = g.spread_extents
+    w = adjoint_kernel(w, spec.groups)
     y = frame(y, extents)
     return _sum_of_products(y, w, g.input, g.stride, spec)
 
@@ -56,7 +55,7 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[t] = shifted(x, t)ᵀ y."""
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     x = frame(x, extents)
     if accumulator(x.dtype) != x.dtype:
         return _products_in_a_loop(x, y, spec)

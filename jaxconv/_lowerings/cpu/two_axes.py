@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent, spread_extent
+from jaxconv._core.geometry import Axis, Geometry, Ints
 from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings.base import (
     Compute,
@@ -69,14 +69,14 @@ def scratch_row(case: Case, inner: int) -> int:
 
 def output(x: Input, w: Kernel, spec: Spec, run: Compute) -> Output:
     lead, plane = _parts(spec)
-    x = frame(x, [read_extent(axis) for axis in lead.axes])
+    x = frame(x, lead.read_extents)
     return _added(x, w, lead, plane, run)
 
 
 def input(y: Output, w: Kernel, spec: Spec, run: Compute) -> Input:
     """Flips the leading axes of the kernel; their stride must be 1."""
     lead, plane = _parts(spec)
-    y = frame(y, [spread_extent(axis) for axis in lead.axes])
+    y = frame(y, lead.spread_extents)
     w = jnp.flip(w, tuple(range(lead.ndim)))
     return _added(y, w, replace(lead, output=lead.input), plane, run)
 
@@ -93,7 +93,7 @@ def _added(
 
 def kernel(x: Input, y: Output, spec: Spec, run: Compute) -> Kernel:
     lead, plane = _parts(spec)
-    x = frame(x, [read_extent(axis) for axis in lead.axes])
+    x = frame(x, lead.read_extents)
     y = y.reshape(-1, *y.shape[spec.ndim - 1 :])
     parts = [run(_slices(x, tap, lead), y, plane) for tap in np.ndindex(lead.kernel)]
     return jnp.stack(parts).reshape(*lead.kernel, *parts[0].shape)

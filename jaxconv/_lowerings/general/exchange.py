@@ -36,7 +36,7 @@ def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
 
     The batch of the convolution are y's channels, and its channels the images.
     """
-    extents = [spread_extent(axis) for axis in spec.geometry.axes]
+    extents = spec.geometry.spread_extents
     out = convolve(
         jnp.swapaxes(cut(y, extents), 0, -1),
         jnp.moveaxis(x, 0, -2),
@@ -53,7 +53,7 @@ def stretched(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
     The last tap reads the dilated y from lo - d(k-1) on, as in the input role.
     """
-    extents = [spread_extent(axis) for axis in spec.geometry.axes]
+    extents = spec.geometry.spread_extents
     n, channel, *space = spec.image_axes("input")
     taps = spec.kernel_axes
     out = convolve(

@@ -14,22 +14,21 @@ import jax.numpy as jnp
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Axis, Extent, read_extent, spread_extent
+from jaxconv._core.geometry import Axis, Extent, spread_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import (
     Lowering,
+    adjoint_kernel,
     convolve,
     cut,
-    flip,
     spread,
-    swap_channels,
     widened_bytes,
 )
 
 
 def output(x: Input, w: Kernel, spec: Spec) -> Output:
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     return convolve(
         cut(x, extents),
         w,
@@ -44,8 +43,8 @@ def output(x: Input, w: Kernel, spec: Spec) -> Output:
 
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     g = spec.geometry
-    extents = [spread_extent(axis) for axis in g.axes]
-    kernel = swap_channels(flip(w), spec.groups)
+    extents = g.spread_extents
+    kernel = adjoint_kernel(w, spec.groups)
     by_hand = tuple(map(swapped_wrongly, g.axes, extents))
     y = spread(cut(y, extents), tuple(map(_stride_if, g.stride, by_hand)))
     rest = tuple(map(_stride_if, g.stride, (not hand for hand in by_hand)))
@@ -82,7 +81,7 @@ def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     its kernel, with the stride as dilation and the dilation as stride.
     """
     g = spec.geometry
-    extents = [read_extent(axis) for axis in g.axes]
+    extents = g.read_extents
     x, window = jnp.swapaxes(cut(x, extents), 0, -1), jnp.moveaxis(y, 0, -2)
     out = convolve(
         x,
