@@ -54,10 +54,6 @@ def depthwise_first(case: Case) -> bool:
     return max(g.stride) > 1 and g.taps <= 16 and g.output[-1] >= 14
 
 
-def one_channel_first(case: Case) -> bool:
-    return one_channel(case) and case.spec.layout.first
-
-
 def one_channel(case: Case) -> bool:
     """Convolutions of one input channel, without a stride."""
     return channels_in(case, 1) and case.role == "output" and case.geometry.taps <= 49
