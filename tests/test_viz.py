@@ -363,7 +363,7 @@ def test_inputs_are_blue_and_outputs_orange_everywhere(theme: str) -> None:
             assert (blue > red + 20) if hue == "blue" else (red > blue + 10)
 
 
-def test_paddings_of_a_transposed_conv_are_those_of_the_conv_it_undoes() -> None:
+def test_paddings_of_a_transposed_conv_are_those_of_the_matching_conv() -> None:
     """p=2 of the conv is p'=1 of zeros around: the picture tells them apart."""
     scene = entry("relationship-09")
     assert "padding 2" in scene.subtitle

@@ -78,7 +78,7 @@ def test_every_relationship_of_the_paper_is_there_with_its_sizes() -> None:
     assert "6×6 to 3×3" in ENTRIES["relationship-06-odd"].scene(np.zeros((1, 1))).title
 
 
-def test_the_notes_have_four_convs_and_what_undoes_them() -> None:
+def test_the_notes_have_four_convs_and_their_transposes() -> None:
     eight = gallery.SECTIONS[0].entries
     assert [e.function for e in eight] == ["conv"] * 4 + ["conv_transpose"] * 4
     for one, back in zip(eight[:4], eight[4:], strict=True):

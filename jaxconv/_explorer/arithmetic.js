@@ -36,7 +36,7 @@ function isUneven(setting) {
   return ends(setting).some((q, a) => q !== setting.padding[a]);
 }
 
-/** Of the convolution; a transposed one has that of the convolution it undoes. */
+/** The geometry of the convolution, or of the one that a transposed convolution matches. */
 function geometry(setting) {
   const { kernel, stride, dilation, padding: low } = setting;
   const pads = ends(setting).map((q, a) => low[a] + q);

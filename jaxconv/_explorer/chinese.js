@@ -53,7 +53,7 @@ const CHINESE = {
   "Size of the result": "结果的大小", "Left over": "剩余",
   "Back again, transposed": "转置后返回", "Zeros between inputs": "输入之间的零",
   "Border in front": "前边框", "Border behind": "后边框",
-  "Back again, by the convolution it undoes": "由它所还原的卷积返回",
+  "Back again, by the matching convolution": "由对应的卷积返回",
   "Span of the dilated kernel": "膨胀卷积核的跨度",
   "Elements at the end that no window reaches: the output_padding that leads back.":
     "末尾没有窗口到达的元素：返回时所需的 output_padding。",

@@ -119,11 +119,11 @@ function convFormulas(setting) {
 function transposedFormulas(setting) {
   const again = (v) => Math.floor((v["o′"] + v.p + v.q - v["k̂"]) / v.s) + 1;
   const last = isUneven(setting) ? "q" : "p";
-  const undone = setting.input.every((size, axis) =>
+  const same = setting.input.every((size, axis) =>
     again(letters(setting, axis)) === size,
   );
   const dilated = Math.max(...setting.dilation) > 1;
-  const border = "Below zero it crops. Then the turned kernel slides with stride 1.";
+  const border = "Below zero it crops. Then the flipped kernel slides with stride 1.";
   return [
     formula(setting, "Zeros between inputs", () => "s − 1", (v) => v.s - 1),
     formula(
@@ -135,9 +135,9 @@ function transposedFormulas(setting) {
       "", border,
     ),
     formula(
-      setting, "Back again, by the convolution it undoes",
+      setting, "Back again, by the matching convolution",
       () => "⌊(o′ + 2·p − k̂) / s⌋ + 1", again, `Relationship ${dilated ? 15 : 6}`,
-      undone ? "" : "Not the size that went in: output_padding is not below stride.",
+      same ? "" : "Not the size that went in: output_padding is not below stride.",
     ),
   ];
 }

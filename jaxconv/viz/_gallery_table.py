@@ -67,7 +67,7 @@ _PAPER = (
     ),
     entry(
         "relationship-08",
-        "8: transposed, no padding, stride 1 (undoes 1)",
+        "8: transposed, no padding, stride 1 (transpose of 1)",
         "conv_transpose",
         (2, 2),
         (3, 3),
@@ -75,7 +75,7 @@ _PAPER = (
     ),
     entry(
         "relationship-09",
-        "9: transposed, padding, stride 1 (undoes 2)",
+        "9: transposed, padding, stride 1 (transpose of 2)",
         "conv_transpose",
         (6, 6),
         (4, 4),
@@ -84,7 +84,7 @@ _PAPER = (
     ),
     entry(
         "relationship-10",
-        "10: transposed half padding (undoes 3)",
+        "10: transposed half padding (transpose of 3)",
         "conv_transpose",
         (5, 5),
         (3, 3),
@@ -93,7 +93,7 @@ _PAPER = (
     ),
     entry(
         "relationship-11",
-        "11: transposed full padding (undoes 4)",
+        "11: transposed full padding (transpose of 4)",
         "conv_transpose",
         (7, 7),
         (3, 3),
@@ -102,7 +102,7 @@ _PAPER = (
     ),
     entry(
         "relationship-12",
-        "12: transposed, no padding, stride 2 (undoes 5)",
+        "12: transposed, no padding, stride 2 (transpose of 5)",
         "conv_transpose",
         (2, 2),
         (3, 3),
@@ -111,7 +111,7 @@ _PAPER = (
     ),
     entry(
         "relationship-13",
-        "13: transposed, padding, stride 2 (undoes 6)",
+        "13: transposed, padding, stride 2 (transpose of 6)",
         "conv_transpose",
         (3, 3),
         (3, 3),
@@ -120,7 +120,7 @@ _PAPER = (
     ),
     entry(
         "relationship-14",
-        "14: with output_padding 1 (undoes 6 with a remainder)",
+        "14: with output_padding 1 (transpose of 6 with a remainder)",
         "conv_transpose",
         (3, 3),
         (3, 3),
@@ -327,10 +327,10 @@ _REST = tuple(one for one in _PAPER if one not in _NOTES)
 SECTIONS = (
     Section(
         "Padding and stride",
-        "Four convolutions, and below each the transposed one that undoes it. The "
-        "numbers are those of Dumoulin and Visin, "
-        "[arXiv:1603.07285](https://arxiv.org/abs/1603.07285); a transposed "
-        "convolution has the padding of the one it undoes.",
+        "Four convolutions, and below each its transposed convolution. The numbers are "
+        "those of Dumoulin and Visin, "
+        "[arXiv:1603.07285](https://arxiv.org/abs/1603.07285). The padding of a "
+        "transposed convolution is that of the matching convolution.",
         _NOTES,
     ),
     Section(

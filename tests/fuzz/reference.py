@@ -366,7 +366,7 @@ def _steps(options: dict[str, Any], ndim: int) -> tuple[Ints, Ints, str]:
 
 
 def transposed_window(o: Ints, k: Ints, options: dict[str, Any]) -> oracle.Window:
-    """That of the convolution which a transposed convolution undoes."""
+    """Where the windows of the convolution lie that a transposed one matches."""
     n = len(k)
     s, d, mode = _steps(options, n)
     word, size = options.get("padding", 0), options.get("output_size")
