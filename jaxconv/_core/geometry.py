@@ -81,6 +81,10 @@ class Geometry:
             self.low,
         )
 
+    def start(self, tap: Ints) -> Ints:
+        """The first element that a tap reads, counted from the first window's."""
+        return tuple(t * d for t, d in zip(tap, self.dilation, strict=True))
+
     @property
     def read_extents(self) -> tuple[Extent, ...]:
         return tuple(map(read_extent, self.axes))

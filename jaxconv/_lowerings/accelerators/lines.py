@@ -71,10 +71,7 @@ def _parts(v: jax.Array, spec: Spec) -> list[jax.Array]:
     """The slice that each tap reads at all positions."""
     g = spec.geometry
     size = g.input if spec.role == "input" else g.output
-    starts = (
-        tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
-        for tap in np.ndindex(g.kernel)
-    )
+    starts = map(g.start, np.ndindex(g.kernel))
     return [window(v, start, size, g.stride, spec.lead) for start in starts]
 
 

@@ -38,8 +38,8 @@ def output(x: Input, w: Kernel, spec: Spec) -> Output:
     x = frame(_by_groups(x, spec), g.read_extents, LEAD)
 
     def term(tap: Ints) -> jax.Array:
-        start = tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
-        return _weigh(window(x, start, g.output, g.stride, LEAD), weights[tap])
+        read = window(x, g.start(tap), g.output, g.stride, LEAD)
+        return _weigh(read, weights[tap])
 
     y = functools.reduce(operator.add, map(term, np.ndindex(g.kernel)))
     return _channels_last(y)

@@ -127,8 +127,7 @@ def _unrolled(
     n = spec.ndim
 
     def term(tap: Ints) -> jax.Array:
-        start = tuple(t * d for t, d in zip(tap, spec.geometry.dilation, strict=True))
-        shifted = window(x, start, size, stride, spec.lead)
+        shifted = window(x, spec.geometry.start(tap), size, stride, spec.lead)
         return shifted.astype(taps.dtype) * taps[tap]
 
     return functools.reduce(operator.add, map(term, np.ndindex(taps.shape[:n])))

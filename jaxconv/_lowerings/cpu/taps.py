@@ -20,7 +20,7 @@ from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Ints
+from jaxconv._core.geometry import Geometry, Ints
 from jaxconv._core.spec import Case, Role, Spec
 from jaxconv._lowerings.base import (
     Lowering,
@@ -38,30 +38,27 @@ LARGE = 1 << 20  # bytes of products from which a loop over taps is faster
 def output(x: Input, w: Kernel, spec: Spec) -> Output:
     """y = sum over t of shifted(x, t) w[t]."""
     g = spec.geometry
-    extents = g.read_extents
-    x = frame(x, extents)
-    return _sum_of_products(x, w, g.output, g.stride, spec)
+    x = frame(x, g.read_extents)
+    return _sum_of_products(x, w, g.output, spec)
 
 
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
     """The output role of the flipped kernel, for stride 1."""
     g = spec.geometry
-    extents = g.spread_extents
     w = adjoint_kernel(w, spec.groups)
-    y = frame(y, extents)
-    return _sum_of_products(y, w, g.input, g.stride, spec)
+    y = frame(y, g.spread_extents)
+    return _sum_of_products(y, w, g.input, spec)
 
 
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
     """w[t] = shifted(x, t)ᵀ y."""
     g = spec.geometry
-    extents = g.read_extents
-    x = frame(x, extents)
+    x = frame(x, g.read_extents)
     if accumulator(x.dtype) != x.dtype:
         return _products_in_a_loop(x, y, spec)
     rows = y.reshape(-1, y.shape[-1])
     products = [
-        dot(shifted(x, tap, g.output, g.stride, spec), rows, ((0,), (0,)), spec)
+        dot(shifted(x, tap, g.output, g), rows, ((0,), (0,)), spec)
         for tap in np.ndindex(g.kernel)
     ]
     return jnp.stack(products).reshape(*g.kernel, x.shape[-1], y.shape[-1])
@@ -80,20 +77,16 @@ def _products_in_a_loop(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
     return w.reshape(*g.kernel, x.shape[0], y.shape[0])
 
 
-def _sum_of_products(
-    x: jax.Array, w: jax.Array, size: Ints, stride: Ints, spec: Spec
-) -> jax.Array:
+def _sum_of_products(x: jax.Array, w: jax.Array, size: Ints, spec: Spec) -> jax.Array:
     n, o = x.shape[0], w.shape[-1]
     by_image, looped = _loops(n, math.prod(size) * o * accumulator(x.dtype).itemsize)
     if by_image and n > 1:
-        one = functools.partial(
-            _sum_of_products, w=w, size=size, stride=stride, spec=spec
-        )
+        one = functools.partial(_sum_of_products, w=w, size=size, spec=spec)
         return lax.map(lambda image: one(image[None])[0], x)
     if looped:
-        return _sum_in_a_loop(x, w, size, stride, spec)
+        return _sum_in_a_loop(x, w, size, spec)
     terms = (
-        dot(shifted(x, tap, size, stride, spec), w[tap], ((1,), (0,)), spec)
+        dot(shifted(x, tap, size, spec.geometry), w[tap], ((1,), (0,)), spec)
         for tap in np.ndindex(spec.geometry.kernel)
     )
     total = functools.reduce(operator.add, terms)
@@ -105,9 +98,8 @@ def _loops(n: int, size: int) -> tuple[bool, bool]:
     return size >= LARGE // 2, n * size >= LARGE or size >= LARGE // 2
 
 
-def _sum_in_a_loop(
-    x: jax.Array, w: jax.Array, size: Ints, stride: Ints, spec: Spec
-) -> jax.Array:
+def _sum_in_a_loop(x: jax.Array, w: jax.Array, size: Ints, spec: Spec) -> jax.Array:
+    stride = spec.geometry.stride
     starts, w = _starts(spec), w.reshape(-1, *w.shape[-2:])
 
     def add(t: jax.Array, total: jax.Array) -> jax.Array:
@@ -137,12 +129,9 @@ def _part(
     return window(part, (0,) * n, size, stride, lead)
 
 
-def shifted(x: jax.Array, tap: Ints, size: Ints, stride: Ints, spec: Spec) -> jax.Array:
+def shifted(x: jax.Array, tap: Ints, size: Ints, g: Geometry) -> jax.Array:
     """The elements that a tap reads at all positions, as (positions, channels)."""
-    start = [t * d for t, d in zip(tap, spec.geometry.dilation, strict=True)]
-    stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, size, stride, strict=True)]
-    x = x[(slice(None), *map(slice, start, stop, stride))]
-    return x.reshape(-1, x.shape[-1])
+    return window(x, g.start(tap), size, g.stride).reshape(-1, x.shape[-1])
 
 
 def refuse(case: Case) -> str | None:

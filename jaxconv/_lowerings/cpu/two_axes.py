@@ -101,8 +101,7 @@ def kernel(x: Input, y: Output, spec: Spec, run: Compute) -> Kernel:
 
 def _slices(v: jax.Array, tap: Ints, lead: Geometry) -> jax.Array:
     """The slices that a tap reads, as a batch."""
-    start = tuple(t * d for t, d in zip(tap, lead.dilation, strict=True))
-    v = window(v, start, lead.output, lead.stride)
+    v = window(v, lead.start(tap), lead.output, lead.stride)
     return v.reshape(-1, *v.shape[lead.ndim + 1 :])
 
 
