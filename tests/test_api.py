@@ -16,7 +16,9 @@ import jax
 import pytest
 from jax import lax
 
+import annotations
 import jaxconv
+from jaxconv._border.arrays import Bias, Image, Num, Result
 
 PUBLIC = {
     name: value
@@ -170,8 +172,12 @@ def test_every_class_says_what_its_fields_are(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_examples_print_what_they_say(name: str, capsys: Any) -> None:
-    """With JAX's own settings, as a reader has them."""
+def test_examples_print_what_they_say(
+    name: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With JAX's own settings, as a reader has them, and with annotations that hold."""
+    if PUBLIC[name].__module__.startswith(annotations.PUBLIC):
+        monkeypatch.setattr(jaxconv, name, annotations.checked(PUBLIC[name]))
     found = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, globs={})
     examples = [test for test in found if test.examples]
     assert len(examples) == 1
@@ -180,6 +186,27 @@ def test_examples_print_what_they_say(name: str, capsys: Any) -> None:
         result = runner.run(examples[0], clear_globs=False)
     assert result.attempted >= 2
     assert result.failed == 0, capsys.readouterr().out
+
+
+def test_an_annotation_that_does_not_hold_is_found() -> None:
+    """Too few axes, bools, and a letter with two sizes."""
+
+    def image(x: Image) -> Result:
+        return x
+
+    def turned(x: Num[jax.Array, "a b"]) -> Num[jax.Array, "a b"]:
+        return x.T
+
+    def one(x: jax.Array) -> Bias:
+        return x.sum(0)
+
+    x = jax.numpy.ones((2, 3))
+    for fn in (image, one):
+        annotations.checked(fn)(x)
+    wrong = ((image, x[0]), (image, x > 0), (turned, x), (one, x[0]))
+    for fn, value in wrong:
+        with pytest.raises(AssertionError):
+            annotations.checked(fn)(value)
 
 
 def test_names_are_unique() -> None:
