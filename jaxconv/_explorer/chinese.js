@@ -35,8 +35,8 @@ const CHINESE = {
   "Rows, from the top": "从上到下",
   "padded input": "填充后的输入", "output": "输出",
   "stretched, bordered input": "插零加边后的输入", "result, before cropping": "裁剪前的结果",
-  "the kernel": "卷积核", "the turned kernel": "旋转后的卷积核",
-  "turned kernel": "旋转后的卷积核",
+  "the kernel": "卷积核", "the flipped kernel": "翻转后的卷积核",
+  "flipped kernel": "翻转后的卷积核",
   "the kernel times one input": "卷积核乘以一个输入",
   "padding mode": "填充方式", "zeros": "零", "reflect": "反射",
   "replicate": "复制边缘", "circular": "循环", "zero between": "中间的零",
@@ -59,8 +59,8 @@ const CHINESE = {
     "末尾没有窗口到达的元素：返回时所需的 output_padding。",
   "The shape that went in, not its values: transposing does not invert.":
     "恢复的是形状而不是数值：转置不是求逆。",
-  "Below zero it crops. Then the turned kernel slides with stride 1.":
-    "小于零时裁剪。然后旋转后的卷积核以步幅 1 滑动。",
+  "Below zero it crops. Then the flipped kernel slides with stride 1.":
+    "小于零时裁剪。然后翻转后的卷积核以步幅 1 滑动。",
   "Not the size that went in: output_padding is not below stride.":
     "不是原来的大小：output_padding 不小于步幅。",
 };

@@ -156,9 +156,9 @@ function laxCode(given) {
   const axes = tupleText(setting.kernel.map((_, a) => a + 2));
   return [
     ...head,
-    `turned = jnp.flip(kernel, ${axes}).swapaxes(0, 1)`,
+    `flipped = jnp.flip(kernel, ${axes}).swapaxes(0, 1)`,
     "y = lax.conv_general_dilated(",
-    `    x, turned, ${tupleText(setting.kernel.map(() => 1))}, [${pads}],`,
+    `    x, flipped, ${tupleText(setting.kernel.map(() => 1))}, [${pads}],`,
     `    lhs_dilation=${s}, rhs_dilation=${d},`,
     ")", ...(slices ? [`y = y[:, :, ${slices}]`] : []), ending(setting),
   ];
@@ -227,11 +227,11 @@ function haikuCode(given) {
     return ["# Haiku pads the stretched input, which this padding leaves no border."];
   }
   const pads = conv ? pairs(setting) : transposedPadding(setting).pads;
-  const turned = `kernel = jnp.flip(kernel, ${tupleText(setting.kernel.map((_, a) => a))})`;
+  const flipped = `kernel = jnp.flip(kernel, ${tupleText(setting.kernel.map((_, a) => a))})`;
   const rate = conv ? `rate=${tupleText(setting.dilation)}, ` : "";
   return [
     "import haiku as hk", "import jax.numpy as jnp", "",
-    ...operands(setting, "jnp", true), ...line, ...(conv ? [] : [turned]), "", "",
+    ...operands(setting, "jnp", true), ...line, ...(conv ? [] : [flipped]), "", "",
     "def forward(x):",
     `    return hk.ConvND${conv ? "" : "Transpose"}(`,
     `        ${setting.dims}, 1, ${tupleText(setting.kernel)}, ` +

@@ -118,7 +118,7 @@ function drawLine(drawn, step, result) {
     cellAt(cell * CELL, flip(top), drawn.writes ? rounded(factor * value) : factor, "weight"),
   );
   const [strip, points] = NAMES[drawn.view];
-  const kernelName = drawn.turned ? "the turned kernel" : "the kernel";
+  const kernelName = drawn.turned ? "the flipped kernel" : "the kernel";
   const what = drawn.writes ? `${kernelName} times one input` : kernelName;
   const rows = [`${strip}`, what, points];
   if (drawn.writes) rows.reverse();
@@ -157,7 +157,7 @@ function drawPlane(drawn, step, result) {
   const [strip, points] = NAMES[drawn.view];
   const figures = [
     grid(strip, drawn.shape, stripCells(drawn, step, result), frame(drawn, step)),
-    grid(drawn.turned ? "turned kernel" : "kernel", drawn.kernel, weights),
+    grid(drawn.turned ? "flipped kernel" : "kernel", drawn.kernel, weights),
     grid(points, drawn.points, pointCells(drawn, step, result)),
   ];
   return drawn.writes ? figures.reverse() : figures;

@@ -35,18 +35,6 @@ def reduced(spec: Spec, **changes: Any) -> Spec:
     return replace(spec, layout=Layout.LAST, lowering=wish, sharding=None, **changes)
 
 
-def _accepts(case: Case) -> str | None:
-    return None
-
-
-def _no_scratch(case: Case) -> int:
-    return 0
-
-
-def _as_direct(case: Case) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Lowering:
     """A named way to compute some roles.
@@ -67,11 +55,11 @@ class Lowering:
     name: str
     summary: str
     roles: Mapping[Role, Compute] | Mapping[Role, Reduce]
-    refuse: Callable[[Case], str | None] = _accepts
-    scratch: Callable[[Case], int] | Callable[[Case, int], int] = _no_scratch
+    refuse: Callable[[Case], str | None] = lambda case: None
+    scratch: Callable[[Case], int] | Callable[[Case, int], int] = lambda case: 0
     by_hand: bool = False
     native: bool = False
-    spreads: Callable[[Case], str | None] = _as_direct
+    spreads: Callable[[Case], str | None] = lambda case: None
     inner: Callable[[Case], Case] | None = None
 
 

@@ -90,7 +90,7 @@ def by_rule(case: Case, place: Place) -> Choice:
             continue
         lowering = LOWERINGS[rule.name]
         if rule.applies_at(case, place) and runs_at(lowering, case, place):
-            if (_bounded if rule.limited else _unbounded)(lowering, case, place):
+            if fits(lowering, case, place, rule.limited):
                 return Choice(lowering, rule.reason)
     if place.platform == "cpu" and not takes(LOWERINGS["xla"], case):
         reason = "no rule applies, and it needs least memory of those allowed"
@@ -171,19 +171,12 @@ def _least_scratch(case: Case, place: Place) -> Lowering:
     return min(planned, key=lambda lowering: scratch(lowering, case, place))
 
 
-def _bounded(lowering: Lowering, case: Case, place: Place) -> bool:
-    """Whether a lowering fits; never if its bytes depend on a symbolic batch."""
-    return not symbolic(case) and fits(lowering, case, place)
-
-
-def _unbounded(lowering: Lowering, case: Case, place: Place) -> bool:
-    return takes(lowering, case)
-
-
-def fits(lowering: Lowering, case: Case, place: Place) -> bool:
-    """Whether a lowering computes the case within the plan's memory limit."""
+def fits(lowering: Lowering, case: Case, place: Place, limited: bool = True) -> bool:
+    """Whether a lowering computes the case, within the plan's memory limit if any."""
     if not takes(lowering, case):
         return False
+    if not limited:
+        return True
     most = max(MEMORY * case.operand_bytes, MEMORY_FREE)
     return scratch(lowering, case, place) <= most
 

@@ -35,7 +35,7 @@ def conv_transpose(
     The view "scatter" has a frame for each input, which adds the whole kernel, times
     itself, at its place; padding then cuts the edges off.  "zero_insertion" has a frame
     for each output of the equal convolution: s-1 zeros between the inputs, a border of
-    d(k-1) - padding zeros, output_padding more at the end, and the kernel turned.
+    d(k-1) - padding zeros, output_padding more at the end, and the flipped kernel.
     "both" has one below the other.
 
     Args:

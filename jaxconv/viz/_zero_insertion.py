@@ -27,10 +27,10 @@ WORDS = (
 
 
 def as_conv(setting: Setting, given: Operands) -> Scene:
-    """Zeros between, a border of d(k-1) - padding, the turned kernel, stride 1."""
+    """Zeros between, a border of d(k-1) - padding, the flipped kernel, stride 1."""
     rows, columns = setting.geometry.input
     result = Panel(f"output {setting.image_size}", (0, 0), rows, columns)
-    panels = _stretched(setting), _kernel.panel(setting, "turned"), result
+    panels = _stretched(setting), _kernel.panel(setting, "flipped"), result
     written = given.x is not None
     page = arrange(*panels, flat=setting.ndim == 1, written=written)
     sums = None
@@ -52,7 +52,7 @@ def as_conv(setting: Setting, given: Operands) -> Scene:
 
 
 def spread_ends(axis: Axis) -> tuple[int, int]:
-    """First and one past the last place that the turned kernel reads.
+    """First and one past the last place that the flipped kernel reads.
 
     Element p of the input stands at p*s; the result q reads from q + lo - d(k-1) to
     q + lo.
@@ -107,7 +107,7 @@ def _gathered(
 ) -> Frame:
     source, _, result = page.grids
     target = setting.elements[index]
-    taps = list(_turned(setting, target))
+    taps = list(_flipped(setting, target))
     window = source.box([place for place, _ in taps], "window")
     marks: list[Mark] = []
     for place, tap in taps:
@@ -122,13 +122,13 @@ def _gathered(
     return Frame(tuple(marks), _caption(setting, target, taps, given, sums))
 
 
-def _turned(setting: Setting, target: Place) -> Iterator[tuple[Place, Place]]:
-    """Where the turned kernel reads for one result, and which tap it is, left to right.
+def _flipped(setting: Setting, target: Place) -> Iterator[tuple[Place, Place]]:
+    """Where the flipped kernel reads for one result, and the tap, left to right.
 
     From q = p*s + t*d - lo: tap t reads the place p*s = q + lo - t*d.
     """
-    for turned in np.ndindex(*setting.geometry.kernel):
-        tap = [k - 1 - t for t, k in zip(turned, setting.geometry.kernel, strict=True)]
+    for flipped in np.ndindex(*setting.geometry.kernel):
+        tap = [k - 1 - t for t, k in zip(flipped, setting.geometry.kernel, strict=True)]
         row, column = (
             q + axis.lo - t * axis.d
             for q, t, axis in zip(target, tap, setting.axes, strict=True)
