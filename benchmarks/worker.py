@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,14 +127,18 @@ def _worker(peer: str) -> Any:
     return Lowerings()
 
 
-def main() -> None:
-    peer, cores = sys.argv[1], int(sys.argv[2])
-    assert peer in (*PEERS, "lowerings")
+def serve(make: Callable[[str], Any], names: Sequence[str]) -> None:
+    """Answers requests until the driver closes the pipe, by the methods of a worker.
+
+    The process' arguments are the worker's name, one of ``names``, and its cores.
+    """
+    name, cores = sys.argv[1], int(sys.argv[2])
+    assert name in names
     # Answers have a pipe of their own: libraries may print.
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
-        configure(peer, cores)
-        worker = _worker(peer)
+        configure(name, cores)
+        worker = make(name)
         for line in sys.stdin:
             request = json.loads(line)
             method = getattr(worker, request.pop("do"))
@@ -144,6 +149,10 @@ def main() -> None:
                 answer = {"error": f"{type(error).__name__}: {first[:100]}"}
             time.sleep(SETTLE_S)
             answers.write(json.dumps(answer) + "\n")
+
+
+def main() -> None:
+    serve(_worker, (*PEERS, "lowerings"))
 
 
 if __name__ == "__main__":

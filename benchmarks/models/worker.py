@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
-import sys
 import time
 from typing import Any
 
@@ -15,7 +12,7 @@ import numpy as np
 import jaxconv
 from benchmarks.models import RATE, Model, build, training_step
 from benchmarks.peers import Ready
-from benchmarks.worker import SETTLE_S, Worker, configure, sketch
+from benchmarks.worker import Worker, serve, sketch
 
 WAYS = ("plain", "inside", "outside")
 TASKS = ("inference", "training step")
@@ -90,23 +87,7 @@ class ModelWorker(Worker):
 
 
 def main() -> None:
-    way, cores = sys.argv[1], int(sys.argv[2])
-    assert way in WAYS
-    # Answers have a pipe of their own: libraries may print.
-    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
-        os.dup2(2, 1)
-        configure(way, cores)
-        worker = ModelWorker(way)
-        for line in sys.stdin:
-            request = json.loads(line)
-            method = getattr(worker, request.pop("do"))
-            try:
-                answer = method(**request)
-            except Exception as error:  # told to the driver, which goes on
-                first, *_ = str(error).splitlines() or [""]
-                answer = {"error": f"{type(error).__name__}: {first[:100]}"}
-            time.sleep(SETTLE_S)
-            answers.write(json.dumps(answer) + "\n")
+    serve(ModelWorker, WAYS)
 
 
 if __name__ == "__main__":
