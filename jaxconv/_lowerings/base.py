@@ -200,6 +200,19 @@ def spread(v: jax.Array, stride: Ints) -> jax.Array:
     return v
 
 
+def kept_whole(v: jax.Array) -> jax.Array:
+    """The same values, which XLA's CPU compiler computes in a loop of their own.
+
+    It would otherwise give a sum that only a reduction reads, such as a pooling, to a
+    library together with the reduction, and write every shifted image to memory for it.
+    That library has no clamp.
+    """
+    if not jnp.issubdtype(v.dtype, jnp.floating):
+        return v
+    infinity = np.array(np.inf, v.dtype)
+    return lax.clamp(-infinity, v, infinity)
+
+
 def flip(w: jax.Array) -> jax.Array:
     """The flipped kernel: every spatial axis is reversed."""
     return lax.rev(w, tuple(range(w.ndim - 2)))

@@ -22,7 +22,14 @@ from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, frame, framed_bytes, pad, summed_bytes
+from jaxconv._lowerings.base import (
+    Lowering,
+    frame,
+    framed_bytes,
+    kept_whole,
+    pad,
+    summed_bytes,
+)
 from jaxconv._lowerings.images import window
 from jaxconv._lowerings.phases import by_phases
 
@@ -42,7 +49,7 @@ def output(x: Input, w: Kernel, spec: Spec) -> Output:
         return _weigh(read, weights[tap])
 
     y = functools.reduce(operator.add, map(term, np.ndindex(g.kernel)))
-    return _channels_last(y)
+    return _channels_last(kept_whole(y))
 
 
 def input(y: Output, w: Kernel, spec: Spec) -> Input:
@@ -52,8 +59,8 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
     def weigh(y: jax.Array, tap: Ints) -> jax.Array:
         return _weigh(y, weights[tap])
 
-    axes = spec.geometry.axes
-    return _channels_last(by_phases(_by_groups(y, spec), axes, LEAD, weigh))
+    x = by_phases(_by_groups(y, spec), spec.geometry.axes, LEAD, weigh)
+    return _channels_last(kept_whole(x))
 
 
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:

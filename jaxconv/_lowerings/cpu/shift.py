@@ -22,7 +22,13 @@ from jax import lax
 from jaxconv._core.dtypes import accumulator
 from jaxconv._core.geometry import Ints
 from jaxconv._core.spec import Case, Spec
-from jaxconv._lowerings.base import Lowering, frame, framed_bytes, summed_bytes
+from jaxconv._lowerings.base import (
+    Lowering,
+    frame,
+    framed_bytes,
+    kept_whole,
+    summed_bytes,
+)
 from jaxconv._lowerings.cpu.shift_kernel import kernel
 from jaxconv._lowerings.images import LARGE, repeat, tap_weights, window
 from jaxconv._lowerings.phases import by_phases
@@ -42,7 +48,7 @@ def output(x: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
         x = repeat(frame(x, extents, lead), multiplier, spec)
         return _weighted_sum(x, taps, g.output, g.stride, spec)
 
-    return _by_images(images, x)
+    return kept_whole(_by_images(images, x))
 
 
 def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
@@ -63,7 +69,7 @@ def input(y: jax.Array, w: jax.Array, spec: Spec) -> jax.Array:
     def one_of(y: jax.Array, taps: jax.Array) -> jax.Array:
         return _weighted_sum(y, taps, g.input, g.stride, spec)
 
-    return _by_images(images, y, math.prod(g.stride))
+    return kept_whole(_by_images(images, y, math.prod(g.stride)))
 
 
 def _multiples(
