@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from jax.extend.core import jaxprs_in_params
 from jax.sharding import PartitionSpec as P
 
 import jaxconv
+from jaxconv._plan import onednn
+from jaxconv._plan.machine import processor
 
 LAST, FIRST = ("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")
 Net = Callable[..., Any]
@@ -288,6 +291,95 @@ def test_exports(values: tuple[Any, Any]) -> None:
     net = NETS["normed"][0]
     exported = jax.export.export(jax.jit(jaxconv.accelerate(net)))(*values)
     same(exported.call(*values), net(*values))
+
+
+# Steps in oneDNN's own pass -----------------------------------------------------------
+
+onednn_only = pytest.mark.skipif(
+    not onednn.proven() or onednn.NEEDED not in processor(),
+    reason="needs Linux on x86-64 with a jaxlib that is tested",
+)
+# oneDNN's steps, and None where another pass has to follow.
+IN_ONE_PASS: dict[str, tuple[Net, list[str] | None]] = {
+    "bias": (NETS["bias"][0], ["BIAS"]),
+    "scaled": (lambda x, v: conv(x, v["w"]) * v["gamma"] / 3, []),
+    "turned": (lambda x, v: 1 - (v["beta"] - conv(x, v["w"])), ["BIAS"]),
+    "residual": (
+        lambda x, v: centred(conv(x, v["w"]), v) + v["r"],
+        ["BIAS", "BINARY_ADD"],
+    ),
+    "silu, residual": (NETS["residual after"][0], ["BIAS", "SWISH", "BINARY_ADD"]),
+    "sigmoid": (
+        lambda x, v: jax.nn.sigmoid(normed(conv(x, v["w"]), v)),
+        ["BIAS", "SIGMOID"],
+    ),
+    "mapped": (mapped, ["BIAS", "TANH"]),
+    "relu": (NETS["normed"][0], None),
+    "gelu": (NETS["gelu"][0], None),
+    "elu": (lambda x, v: jax.nn.elu(conv(x, v["w"])), None),
+    "subtracted": (lambda x, v: conv(x, v["w"]) - v["r"], None),
+    "scaled after": (lambda x, v: (conv(x, v["w"]) + v["r"]) * v["gamma"], None),
+}
+
+
+@pytest.fixture
+def large(rng: np.random.Generator) -> tuple[Any, Any]:
+    """float32, and enough windows for oneDNN."""
+
+    def normal(*shape: int) -> Any:
+        return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+
+    v = {name: normal(5) for name in ("gamma", "beta", "mean")}
+    v |= {"w": normal(3, 2, 4, 5), "r": normal(2, 33, 34, 5), "var": normal(5) ** 2}
+    return normal(2, 33, 34, 4), v
+
+
+def onednn_steps(fn: Net, *args: Any) -> list[str]:
+    """The steps that the compiled program gives its only call of oneDNN."""
+    text = jax.jit(fn).lower(*args).compile().as_text()
+    (call,) = re.findall(r".*__onednn\$convolution.*", text)
+    return re.findall(r"[A-Z][A-Z_]+(?=\W)", call.partition("fusions")[2])
+
+
+@onednn_only
+@pytest.mark.parametrize("name", IN_ONE_PASS)
+def test_in_the_pass_of_onednn(name: str, large: tuple[Any, Any]) -> None:
+    net, steps = IN_ONE_PASS[name]
+    fast = jaxconv.accelerate(net)
+    assert onednn_steps(fast, *large) == (steps or [])
+    same(jax.jit(fast)(*large), jax.jit(net)(*large), 1e-4)
+    if steps is not None and name != "mapped":
+
+        def loss(net: Net) -> Net:
+            return lambda x, v: (net(x, v) ** 2).mean()
+
+        with jaxconv.onednn("forbid"):
+            want = jax.jit(jax.grad(loss(net), (0, 1)))(*large)
+        same(jax.jit(jax.grad(loss(fast), (0, 1)))(*large), want, 1e-4)
+
+
+@onednn_only
+@pytest.mark.parametrize("special", [0.0, np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_in_the_pass_of_onednn(
+    special: float, large: tuple[Any, Any]
+) -> None:
+    """As in another pass, but an infinite scale may give NaN in place of infinity."""
+    (x, v), net = large, IN_ONE_PASS["silu, residual"][0]
+    places = [
+        (x, v | {"mean": v["mean"].at[2].set(special)}),
+        (x.at[1, 2, 3, 0].set(special), v),
+        (x, v | {"w": v["w"].at[1, 1, 2, 3].set(special)}),
+        (x, v | {"r": v["r"].at[1, 0, 2, 3].set(special)}),
+    ]
+    fast, apart = (jax.jit(jaxconv.accelerate(net, fuse=f)) for f in (True, False))
+    for place in places:
+        same(fast(*place), apart(*place), 1e-4)
+    scaled = IN_ONE_PASS["residual"][0]
+    place = (x, v | {"gamma": v["gamma"].at[1].set(special)})
+    got = jax.jit(jaxconv.accelerate(scaled))(*place)
+    want = jax.jit(jaxconv.accelerate(scaled, fuse=False))(*place)
+    assert not np.isfinite(got)[~np.isfinite(want)].any()
+    same(*(jnp.where(jnp.isfinite(want), y, 0) for y in (got, want)), 1e-4)
 
 
 def test_explained_and_summarized(values: tuple[Any, Any]) -> None:

@@ -56,37 +56,38 @@ def channel_axis(eqn: JaxprEqn) -> int | None:
 
 def chain(graph: Graph, start: int, taken: set[int]) -> Chain | None:
     """The chain of the convolution at ``start``, whose values have no other users."""
-    links = _links(graph, start, taken)
-    while links and links[-1].step is None:
-        links.pop()
-    if not links:
+    found = links(graph, start, taken)
+    while found and found[-1].step is None:
+        found.pop()
+    if not found:
         return None
-    found = {start, *(at for link in links for at in link.eqns)}
+    eqns = {start, *(at for link in found for at in link.eqns)}
     return Chain(
-        tuple(sorted(found)),
-        links[-1].value,
-        tuple(link.step for link in links if link.step is not None),
-        tuple(dict.fromkeys(v.vector for v in links if v.vector is not None)),
+        tuple(sorted(eqns)),
+        found[-1].value,
+        tuple(link.step for link in found if link.step is not None),
+        tuple(dict.fromkeys(v.vector for v in found if v.vector is not None)),
     )
 
 
 def chain_end(graph: Graph, start: int) -> Any:
     """The last value of a convolution's chain, or the convolution's result."""
-    links = _links(graph, start, set())
-    return links[-1].value if links else graph.eqns[start].outvars[0]
+    found = links(graph, start, set())
+    return found[-1].value if found else graph.eqns[start].outvars[0]
 
 
-def _links(graph: Graph, start: int, taken: set[int]) -> list[Link]:
+def links(graph: Graph, start: int, taken: set[int]) -> list[Link]:
+    """The links of the chain that follows the convolution at ``start``."""
     eqn, axis = graph.eqns[start], channel_axis(graph.eqns[start])
     value: Any = eqn.outvars[0]
     if axis is None or not jnp.issubdtype(value.aval.dtype, jnp.floating):
         return []
-    links, place = list[Link](), Place(value.aval.shape, axis)
+    found, place = list[Link](), Place(value.aval.shape, axis)
     while True:
         link = _next(graph, value, place)
         if link is None or taken.intersection(link.eqns):
-            return links
-        links.append(link)
+            return found
+        found.append(link)
         value, place = link.value, link.place
 
 

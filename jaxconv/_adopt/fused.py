@@ -16,6 +16,8 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
+from jaxconv._adopt.fuse_finish import compute, finished
+from jaxconv._core.primitive import emit
 from jaxconv._plan.emit import PLATFORMS
 from jaxconv._plan.place import Place
 
@@ -94,11 +96,15 @@ def _rule(
     per_channel: tuple[int, ...],
     platform: str,
 ) -> Any:
-    """Computes vectors of channels separately on a CPU, before the large loop.
+    """Computes all in the convolution's pass where its lowering can, else in one more.
 
-    XLA would compute them again in each iteration, with their reciprocal square roots.
+    Vectors of channels are computed separately on a CPU, before the large loop.  XLA
+    would compute them again in each iteration, with their reciprocal square roots.
     """
-    apart = platform == "cpu" and not Place.of(ctx, platform).partitioned
+    place = Place.of(ctx, platform)
+    apart = platform == "cpu" and not place.partitioned
+    found = finished(jaxpr, place) if apart else None
+    inner = composition(jaxpr) if found is None else compute(found, jaxpr, place)
 
     def fun(*values: Any) -> Any:
         held = list(values)
@@ -106,9 +112,11 @@ def _rule(
             vectors = lax.optimization_barrier([values[n] for n in per_channel])
             for n, vector in zip(per_channel, vectors, strict=True):
                 held[n] = vector
-        return composition(jaxpr)(*held)
+        return inner(*held)
 
-    return mlir.lower_fun(fun, multiple_results=False)(ctx, *operands)
+    if found is None:
+        return mlir.lower_fun(fun, multiple_results=False)(ctx, *operands)
+    return emit(ctx, fun, *operands)
 
 
 mlir.register_lowering(fused_p, partial(_rule, platform="default"))

@@ -197,13 +197,16 @@ def _read(
 
 def _forward(v: jax.Array, move: Move) -> jax.Array:
     """Converts an operand of lax to one of the contraction."""
-    v = v.reshape(move.split).transpose(move.permutation).reshape(move.merged)
+    if move.merged != v.shape or not move.in_order:
+        v = v.reshape(move.split).transpose(move.permutation).reshape(move.merged)
     return lax.rev(v, move.turned) if move.turned else v
 
 
 def _backward(v: jax.Array, move: Move) -> jax.Array:
     """Converts the contraction's result to that of lax."""
     v = lax.rev(v, move.turned) if move.turned else v
+    if move.lax == v.shape and move.in_order:
+        return v
     permuted = [move.split[axis] for axis in move.permutation]
     v = v.reshape(permuted).transpose(np.argsort(move.permutation))
     return v.reshape(move.lax)

@@ -136,11 +136,16 @@ class Move(NamedTuple):
     turned: Shape  # the axes of that shape to be reversed
 
     @property
+    def in_order(self) -> bool:
+        """Whether the elements stay in order."""
+        kept = [axis for axis in self.permutation if self.split[axis] != 1]
+        return kept == sorted(kept)
+
+    @property
     def moved(self) -> int:
         """The number of elements that a copy moves; 0 if the order does not change."""
-        kept = [axis for axis in self.permutation if self.split[axis] != 1]
         known = (size for size in self.split if type(size) is int)  # not symbolic
-        return 0 if kept == sorted(kept) else math.prod(known)
+        return 0 if self.in_order else math.prod(known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from jaxconv._core.spec import Case, Layout, Role, Spec
 DIRECT = "direct"  # any lowering in which NaN and infinity do not spread
 Compute = Callable[[jax.Array, jax.Array, Spec], jax.Array]
 Reduce = Callable[[jax.Array, jax.Array, Spec, Compute], jax.Array]
+Steps = Sequence[tuple[str, jax.Array | None]]  # after a contraction, with operands
 
 
 def reduced(spec: Spec, **changes: Any) -> Spec:
@@ -50,6 +51,10 @@ class Lowering:
       more argument, ``run``, which contracts operands of the inner spec by the lowering
       that the plan chooses for them.  ``scratch`` gets the bytes that this takes as
       its second argument, and ``spreads`` does not include what the inner one spreads.
+    finishes: the steps after the output role that it computes in the same pass:
+      "shift", which must be first, adds a vector of channels, "add" an array like the
+      result, and the others are activations.  The role then takes ``after``, the steps;
+      it gets none where all windows read nothing but padding.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Lowering:
     native: bool = False
     spreads: Callable[[Case], str | None] = lambda case: None
     inner: Callable[[Case], Case] | None = None
+    finishes: frozenset[str] = frozenset()
 
 
 def dot(a: jax.Array, b: jax.Array, summed: tuple[Ints, Ints], spec: Spec) -> jax.Array:

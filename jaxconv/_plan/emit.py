@@ -18,6 +18,7 @@ from jaxconv._core.intercept import plain
 from jaxconv._core.partitioned import can_partition, in_some_axes
 from jaxconv._core.primitive import emit
 from jaxconv._core.spec import LETTERS, Letter, Role, Spec
+from jaxconv._lowerings.base import Steps
 from jaxconv._plan.choose import choose
 from jaxconv._plan.partition import PARTITIONED
 from jaxconv._plan.place import Place
@@ -25,22 +26,23 @@ from jaxconv._plan.place import Place
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
+def run(
+    a: jax.Array, b: jax.Array, *, spec: Spec, place: Place, after: Steps = ()
+) -> jax.Array:
     """Computes a contraction by the lowering that the plan chooses.
 
     Unless the lowering is native, operands are transposed to channels last, and the
-    result is transposed back.
+    result is transposed back.  ``after``: steps of which each is in `finishes`.
     """
-    shape = spec.result_shape(a.shape, b.shape)
-    extent = spread_extent if spec.role == "input" else read_extent
-    unread = any(extent(axis).empty for axis in spec.geometry.axes)
-    if unread or 0 in (*a.shape, *b.shape, *shape):  # sums of nothing or of padding
-        return jnp.zeros(shape, spec.dtype)
+    if _nothing_to_sum(a, b, spec):
+        return jnp.zeros(spec.result_shape(a.shape, b.shape), spec.dtype)
     case = case_of(a, b, spec)
     lowering = choose(case, place).lowering
     a, b = a.astype(case.dtype), b.astype(case.dtype)
     with plain(), jax.named_scope(f"jaxconv.{spec.role}.{lowering.name}"):
         compute: Callable[..., jax.Array] = lowering.roles[spec.role]
+        if after:
+            compute = partial(compute, after=after)
         if lowering.inner is not None:
             compute = partial(compute, run=partial(_inner, place=place))
         if lowering.native:
@@ -48,6 +50,20 @@ def run(a: jax.Array, b: jax.Array, *, spec: Spec, place: Place) -> jax.Array:
         first, second = map(spec.to_last, spec.operands)
         out = compute(a.transpose(first), b.transpose(second), spec)
         return _result(out, spec).transpose(spec.from_last(spec.role))
+
+
+def finishes(a: Any, b: Any, *, spec: Spec, place: Place) -> frozenset[str]:
+    """The steps that `run` can compute after a contraction in the same pass."""
+    if _nothing_to_sum(a, b, spec):
+        return frozenset()
+    return choose(case_of(a, b, spec), place).lowering.finishes
+
+
+def _nothing_to_sum(a: Any, b: Any, spec: Spec) -> bool:
+    """Whether all results are sums of nothing, or of padding."""
+    extent = spread_extent if spec.role == "input" else read_extent
+    unread = any(extent(axis).empty for axis in spec.geometry.axes)
+    return unread or 0 in (*a.shape, *b.shape, *spec.result_shape(a.shape, b.shape))
 
 
 def run_with_whole_space(

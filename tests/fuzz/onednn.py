@@ -11,17 +11,19 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxconv._core.geometry import Geometry, output_size, span
+from jaxconv._core.geometry import Geometry, output_size, read_extent, span
 from jaxconv._core.spec import OPERANDS, Case, Layout, Role, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
 from jaxconv._plan.probe import by_numpy
 
 ONEDNN = LOWERINGS["onednn"]
+Steps = list[tuple[str, Any]]  # names, and operands or None
 TOGETHER = 8  # geometries in a program
 A_CHILD = 4000  # geometries that a child computes before the next one starts
 NEAR = 1e-5  # in units of the longest sum of squares
@@ -87,11 +89,14 @@ def child(seed: int, first: int, stop: int, step: int, role: Role) -> None:
         cases = [draw(seed, n, role) for n in numbers]
         rng = np.random.default_rng([seed, start, 1])
         arrays = [_operands(case, rng) for case in cases]
-        found = jax.jit(functools.partial(_compute, cases))(arrays)
-        for number, case, (a, b), got in zip(
-            numbers, cases, arrays, found, strict=True
+        steps = [_after(case, rng) for case in cases]
+        names = [[name for name, _ in some] for some in steps]
+        others = [[v for _, v in some] for some in steps]
+        found = jax.jit(functools.partial(_compute, cases, names))(arrays, others)
+        for number, case, (a, b), after, got in zip(
+            numbers, cases, arrays, steps, found, strict=True
         ):
-            error = _error(case, a, b, np.asarray(got))
+            error = _error(case, a, b, after, np.asarray(got))
             if not error <= NEAR:
                 print(json.dumps({"wrong": number, "by": float(error)}), flush=True)
         jax.clear_caches()
@@ -105,20 +110,57 @@ def _operands(case: Case, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     )
 
 
-def _compute(cases: list[Case], arrays: Any) -> list[jax.Array]:
+def _after(case: Case, rng: np.random.Generator) -> Steps:
+    """Steps after the output role: often none, and else up to three after a shift."""
+    empty = any(read_extent(axis).empty for axis in case.geometry.axes)
+    if case.role != "output" or empty or rng.random() < 0.4:
+        return []
+    shape = case.spec.shape("output", case.sizes)
+    sizes: dict[str, tuple[int, ...]] = {"shift": shape[-1:], "add": shape}
+    first = ["shift"] if rng.random() < 0.7 else []
+    later = sorted(ONEDNN.finishes - {"shift"})
+    names = [*first, *rng.choice(later, rng.integers(0, 4))]
     return [
-        ONEDNN.roles[case.role](a, b, case.spec)
-        for case, (a, b) in zip(cases, arrays, strict=True)
+        (str(name), _normal(rng, sizes[name]) if name in sizes else None)
+        for name in names
     ]
 
 
-def _error(case: Case, a: np.ndarray, b: np.ndarray, got: np.ndarray) -> float:
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def _compute(
+    cases: list[Case], names: list[list[str]], arrays: Any, others: Any
+) -> list[jax.Array]:
+    found: list[jax.Array] = []
+    for case, some, (a, b), more in zip(cases, names, arrays, others, strict=True):
+        after = {"after": list(zip(some, more, strict=True))} if some else {}
+        found.append(ONEDNN.roles[case.role](a, b, case.spec, **after))
+    return found
+
+
+# The slope of each is at most 1.1, so that an error hardly grows.
+BY_NUMPY: dict[str, Callable[..., np.ndarray]] = {
+    "shift": np.add,
+    "add": np.add,
+    "sigmoid": lambda v, _: 1 / (1 + np.exp(-v)),
+    "silu": lambda v, _: v / (1 + np.exp(-v)),
+    "tanh": lambda v, _: np.tanh(v),
+}
+
+
+def _error(
+    case: Case, a: np.ndarray, b: np.ndarray, after: Steps, got: np.ndarray
+) -> float:
     """The largest difference, by the length of the longest sum of squares."""
     wide = (a.astype(np.float64), b.astype(np.float64))
     want = by_numpy(case.spec, *wide)
     if got.shape != want.shape:
         return np.inf
     scale = np.sqrt(by_numpy(case.spec, *(v * v for v in wide)).max(initial=1e-30))
+    for name, operand in after:
+        want, scale = BY_NUMPY[name](want, operand), max(scale, 1.0)
     return float(np.abs(got.astype(np.float64) - want).max(initial=0) / scale)
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent
 from jaxconv._core.spec import OPERANDS, Case, Spec
-from jaxconv._lowerings.base import Lowering, flip, swap_channels, widened_bytes
+from jaxconv._lowerings.base import Lowering, Steps, flip, swap_channels, widened_bytes
 from jaxconv._lowerings.cpu.onednn_call import Axes, call
 from jaxconv._lowerings.phases import Phases, interleave
 
@@ -33,18 +33,37 @@ MOST_AXES = 3
 MOST_CALLS = 64  # of the input role, one for each residue of the stride
 
 
-def output(x: Input, w: Kernel, spec: Spec) -> Output:
-    return _convolve(x, w, spec.geometry, spec.groups)
+# oneDNN's names of steps after a convolution.  Its other activations are different from
+# XLA's: "RELU" and "RELU6" make numbers of NaN, "GELU_ERF" makes NaN of infinity, and
+# "ELU" and "GELU_TANH" are less exact.
+STEPS = {
+    "shift": "BIAS",
+    "add": "BINARY_ADD",
+    "sigmoid": "SIGMOID",
+    "silu": "SWISH",
+    "tanh": "TANH",
+}
+
+
+def output(x: Input, w: Kernel, spec: Spec, after: Steps = ()) -> Output:
+    return _convolve(x, w, spec.geometry, spec.groups, after=after)
 
 
 def _convolve(
-    x: jax.Array, w: jax.Array, g: Geometry, groups: int, axes: Axes | None = None
+    x: jax.Array,
+    w: jax.Array,
+    g: Geometry,
+    groups: int,
+    axes: Axes | None = None,
+    after: Steps = (),
 ) -> jax.Array:
     """The output role; zeros where no window reads anything but padding."""
     if any(read_extent(axis).empty for axis in g.axes):
         channels = w.shape[axes.second if axes else -1]
         return jnp.zeros((x.shape[0], *g.output, channels), x.dtype)
-    return call(x, w, g, groups, axes=axes)
+    names = [STEPS[name] for name, _ in after]
+    operands = [operand for _, operand in after if operand is not None]
+    return call(x, w, g, groups, names, operands, axes)
 
 
 # The input role -----------------------------------------------------------------------
@@ -145,4 +164,5 @@ LOWERING = Lowering(
     {"output": output, "input": input},
     refuse,
     scratch,
+    finishes=frozenset(STEPS),
 )
