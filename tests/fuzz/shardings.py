@@ -320,24 +320,23 @@ BLOCK = 50
 
 
 def _in_blocks(given: argparse.Namespace) -> int:
-    """A process for each block: one that dies is a find, and the next goes on.
-
-    The block of a process that died is not gone through to its end.
-    """
-    wrong = 0
-    for first in range(given.seed, given.seed + given.count, BLOCK):
-        count = min(BLOCK, given.seed + given.count - first)
-        command = [sys.executable, "-m", "fuzz.shardings", str(count)]
+    """A process for each block; one that dies is a find, and another one goes on."""
+    wrong, dead, first, end = 0, 0, given.seed, given.seed + given.count
+    while first < end:
+        count = min(BLOCK, end - first)
+        command = [sys.executable, "-um", "fuzz.shardings", str(count)]
         command += ["--seed", str(first), "--ops", *given.ops]
         done = subprocess.run(command, capture_output=True, text=True)
         print(done.stdout, end="", flush=True)
         wrong += done.stdout.count("FOUND")
+        first += count
         if done.returncode not in (0, 1):
-            wrong += 1
-            last = re.findall(r"^seed \d+$", done.stderr, re.M)[-1:]
-            print(f"FOUND {last}: the process died ({done.returncode})", flush=True)
-    print(f"{given.count} trials, {wrong} wrong")
-    return 1 if wrong else 0
+            dead += 1
+            begun = re.findall(r"^seed (\d+)$", done.stderr, re.M)
+            first = int(begun[-1]) + 1 if begun else first
+            print(f"FOUND seed {begun[-1:]}: the process died ({done.returncode})")
+    print(f"{given.count} trials, {wrong} wrong, {dead} died: {given.ops}", flush=True)
+    return 1 if wrong + dead else 0
 
 
 if __name__ == "__main__":
