@@ -77,14 +77,14 @@ def compile_for(
         compiled = jax.jit(fun).lower(*structs).compile(OPTIONS)
     text = compiled.as_text()
     temporary = compiled.memory_analysis().temp_size_in_bytes
-    return Program(tuple(_calls(text)), temporary, text)
+    return Program(tuple(calls(text)), temporary, text)
 
 
 _INSTRUCTION = re.compile(r"%?([\w.\-]+) = (\(.*?\)|\S+) [\w\-]+\((.*?)\)[,\s]")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
-def _calls(text: str) -> list[Call]:
+def calls(text: str) -> list[Call]:
     shapes: dict[str, str] = {}
     found: list[Call] = []
     for line in text.splitlines():

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental import topologies
 
-TOPOLOGIES = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}  # the smallest that libtpu knows
+TOPOLOGIES = ("v5e", "v6e")
 
 # The compiler gives some passes over memory no estimate: a reversal by itself, or a
 # reshape that changes the layout.  Here they cost what it expects of the cheapest pass
@@ -54,11 +54,11 @@ def installed() -> bool:
     return importlib.util.find_spec("libtpu") is not None
 
 
-def devices(name: str) -> Sequence[Any]:
-    """Four devices of a kind."""
+def devices(name: str, count: int = 4) -> Sequence[Any]:
+    """Devices of a kind; four are the fewest that libtpu knows."""
     for key, value in SETTINGS.items():
         os.environ.setdefault(key, value)
-    topology = TOPOLOGIES[name]
+    topology = f"{name}:2x{count // 2}"
     return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
 
 
