@@ -372,6 +372,24 @@ def test_exported_shards_of_some_axes(rng: np.random.Generator) -> None:
     close(got, whole(*arrays), 200, np.float64)
 
 
+def test_an_exported_padding_in_a_shard_keeps_the_batch_cut(
+    rng: np.random.Generator,
+) -> None:
+    mesh = mesh_of(2, 2)
+    x, kernel = (jnp.asarray(rng.normal(size=v)) for v in ((8, 3, 6), (5, 3, 3)))
+    fn = partial(jaxconv.conv, padding=1, padding_mode="circular")
+    some = jax.shard_map(
+        fn, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
+    )
+    cut = [NamedSharding(mesh, v) for v in (P(("a", "b")), P())]
+    run = jax.jit(some, in_shardings=cut, out_shardings=cut[0])
+    loaded = jax.export.deserialize(jax.export.export(run)(x, kernel).serialize())
+    args = [jax.device_put(v, s) for v, s in zip((x, kernel), cut, strict=True)]
+    compiled = jax.jit(loaded.call).lower(*args).compile()
+    assert not collectives(compiled)
+    close(compiled(*args), fn(x, kernel), 20, np.float64)
+
+
 def asked(op: Op) -> Case:
     geometry = Geometry((16, 6), (3, 3), (16, 6), (1, 1), (1, 1), (1, 1))
     dtype = np.dtype(np.float32)

@@ -63,15 +63,21 @@ def in_some_axes(ctx: Any) -> bool:
     return devices.some and devices.total > 1
 
 
-def made_whole(fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+def made_whole(
+    fun: Callable[..., jax.Array], kept: Ints = ()
+) -> Callable[..., jax.Array]:
     """The function with operands and result replicated over the mesh axes left to XLA.
 
     It is for the inside of a `jax.shard_map` in programs that cannot partition
     themselves: XLA's partitioner ends the process for gathers there.
+
+    kept: the array axes, of operands and result alike, that may stay sharded.
     """
 
     def whole(v: jax.Array) -> jax.Array:
-        return jax.lax.with_sharding_constraint(v, PartitionSpec())
+        free = PartitionSpec.UNCONSTRAINED
+        parts = [free if axis in kept else None for axis in range(v.ndim)]
+        return jax.lax.with_sharding_constraint(v, PartitionSpec(*parts))
 
     return lambda *operands: whole(fun(*map(whole, operands)))
 

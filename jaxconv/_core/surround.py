@@ -52,6 +52,12 @@ class Padding:
     def role(self) -> str:
         return "unpad" if self.back else "pad"
 
+    @property
+    def free(self) -> Ints:
+        """The axes without padding."""
+        pairs = enumerate(self.widths)
+        return tuple(axis for axis, pair in pairs if pair == (0, 0))
+
     def result_shape(self, shape: Sequence[int]) -> Ints:
         sign = -1 if self.back else 1
         pairs = zip(shape, self.widths, strict=True)
@@ -118,7 +124,7 @@ def _divide(
     padding: Padding, arrays: tuple[Any, ...], lying: tuple[Digits, ...], bases: Ints
 ) -> Shards:
     """Axes without padding keep their sharding; each device gathers the others."""
-    free = [axis for axis, pair in enumerate(padding.widths) if pair == (0, 0)]
+    free = padding.free
     whole: dict[Key, int] = {axis: arrays[0].shape[axis] for axis in free}
     letters = tuple((axis,) if axis in free else () for axis in range(arrays[0].ndim))
     held = [
@@ -150,7 +156,9 @@ def _rule(ctx: Any, x: Any, *, padding: Padding) -> Any:
     if can_partition(ctx):
         return _PARTITIONED.emit(ctx, padding, x)
     fun: Any = partial(run, padding=padding)
-    return emit(ctx, made_whole(fun) if in_some_axes(ctx) else fun, x)
+    if in_some_axes(ctx):
+        fun = made_whole(fun, padding.free)
+    return emit(ctx, fun, x)
 
 
 mlir.register_lowering(pad_p, _rule)
