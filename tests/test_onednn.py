@@ -217,6 +217,8 @@ def test_partitioned_programs_are_portable_and_shards_are_not() -> None:
     placed = jax.device_put(x, cut)
     whole = jaxconv.conv(x, kernel)
     assert calls(jaxconv.conv, placed, kernel) == 0  # it partitions itself, later
+    compiled = jax.jit(jaxconv.conv).lower(placed, kernel).compile().as_text()
+    assert compiled.count("__onednn$convolution") == 1
     np.testing.assert_allclose(jaxconv.conv(placed, kernel), whole, rtol=1e-6)
     specs = {"in_specs": (jax.P("a"), jax.P()), "out_specs": jax.P("a")}
     mapped = jax.shard_map(jaxconv.conv, mesh=mesh, **specs)
