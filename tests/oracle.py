@@ -169,6 +169,11 @@ def scattered(v: Array, read: Read, x: Array) -> None:
     x[...] = flat[..., :-1].reshape(x.shape)
 
 
+def _inside(read: Read) -> Array:
+    """The positions at which a tap reads more than zeros, which would spread a NaN."""
+    return (read.pixel >= 0).any((0, 1, 3))
+
+
 def _flat(x: Array, read: Read) -> tuple[Array, tuple[Array, ...]]:
     """The image (n, groups, channels, pixels and a zero), and the index of a tap."""
     flat = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
@@ -211,7 +216,8 @@ def _output(
     y = np.zeros((n, groups, o // groups, math.prod(size)), np.result_type(x, w))
     for read in found:
         weights = w[:, :, *read.tap].reshape(groups, o // groups, c)
-        y += np.einsum("ngcp,goc->ngop", _grouped(gathered(x, read), groups), weights)
+        image, at = _grouped(gathered(x, read), groups), _inside(read)
+        y[..., at] += np.einsum("ngcp,goc->ngop", image[..., at], weights)
     return y.reshape(n, o, *size)
 
 
@@ -237,8 +243,9 @@ def _kernel(
     parts = _grouped(y.reshape(n, o, p), groups)
     w = np.zeros((o, c, *size), np.result_type(x, y))
     for read in found:
-        image = _grouped(gathered(x, read), groups)
-        w[:, :, *read.tap] = np.einsum("ngcp,ngop->goc", image, parts).reshape(o, c)
+        image, at = _grouped(gathered(x, read), groups), _inside(read)
+        products = np.einsum("ngcp,ngop->goc", image[..., at], parts[..., at])
+        w[:, :, *read.tap] = products.reshape(o, c)
     return w
 
 

@@ -37,6 +37,7 @@ WORSE = {
     ("fft", "input"): 4.0,
     ("fft", "output"): 4.0,
     ("grouped", "kernel"): 5.0,
+    ("onednn", "kernel"): 4.0,
     ("transpose", "kernel"): 4.0,
     ("vjp", "kernel"): 4.0,
 }

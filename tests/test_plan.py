@@ -127,6 +127,10 @@ PLANNED = {
         *(conv, (2, 16, 7, 9), (24, 16, 1, 1)),
         *({"stride": 2}, ("product",) * 3),
     ),
+    "points with few columns": Planned(
+        *(conv, (2, 20, 21, 64), (1, 1, 64, 12), {"layout": "channels_last"}),
+        ("product", "product", "einsum"),
+    ),
     "one position": Planned(conv, (2, 3, 4, 5), (7, 3, 4, 5), {}, ("product",) * 3),
     "one channel in": Planned(
         *(conv, (2, 1, 9, 8), (12, 1, 3, 2), {}),
@@ -163,7 +167,7 @@ PLANNED = {
     ),
     "deep bfloat16": Planned(
         *(conv, (1, 128, 4, 5), (136, 128, 3, 3), {}),
-        *(("taps",) * 3, "bfloat16"),
+        *(("taps", "taps", "xla"), "bfloat16"),
     ),
     "large bfloat16": Planned(
         *(conv, (1, 192, 40, 41), (200, 192, 3, 3), {}),
@@ -379,6 +383,7 @@ IS = {
     **{"overlap_add": is_overlap_add, "polyphase": is_polyphase, "taps": is_taps},
     **{"rows": is_rows, "slices": is_slices, "exchange": is_exchange, "xla": is_xla},
     **{"chunks": is_chunks, "narrow": is_narrow, "separate": is_grouped},
+    "einsum": is_product,
 }
 
 

@@ -59,6 +59,20 @@ CPU: tuple[Rule, ...] = (
         "channels last, takes 2.6 and 2.3 ms by 'product' and 0.9 and 0.9 this way",
     ),
     _rule(
+        "onednn",
+        cases.onednn_points,
+        "XLA adds up long sums of products slowly: the kernel's gradient of 1x1, 256 "
+        "to 64 channels at 56x56, takes 4.8 ms by 'product' and 3.2 this way, of 64 to "
+        "2 at 256x256 9.8 and 1.7",
+    ),
+    _rule(
+        "einsum",
+        cases.few_columns,
+        "Where oneDNN cannot be called, products with few columns are quicker image by "
+        "image: the kernel's gradient of 1x1, 256 to 21 channels at 65x65, channels "
+        "last, takes 2.8 ms by 'product' and 1.7 this way",
+    ),
+    _rule(
         "narrow",
         cases.few_points,
         "A product with few channels on one side is narrow: 1x1, 64 to 2 channels at "
@@ -94,6 +108,14 @@ CPU: tuple[Rule, ...] = (
         "XLA is slow on groups of few channels: 8 groups of 8, 1024 long, take 10.7, "
         "10.5 and 21 ms by 'grouped' and 1.4, 1.4 and 2.6 this way; 32 groups of 4 at "
         "56x56 14, 15 and 28 ms and 2.8, 2.6 and 8.6",
+    ),
+    _rule(
+        "onednn",
+        cases.onednn_kernel,
+        "A kernel's gradient is a convolution with batch and channels exchanged, or a "
+        "product of patches: 3x3, 64 channels at 56x56, takes 20 ms by 'chunks' and 12 "
+        "this way, 3x3x3, 16 to 32 at 32x32x32, 22 by 'slices' and 14, and 3x3, 1 to "
+        "32 at 256x256, 5.9 by 'chunks' and 1.3",
     ),
     _rule(
         "narrow",
@@ -160,6 +182,18 @@ CPU: tuple[Rule, ...] = (
         "but not for 3 channels, where 69 would become 120",
     ),
     _rule(
+        "narrow",
+        cases.one_output,
+        "XLA slides the whole image over a result of one channel: the kernel's "
+        "gradient of 4x4, 512 to 1 channels at 31x31, takes 8.8 ms and 1.0 this way",
+    ),
+    _rule(
+        "shift",
+        cases.few_pairs,
+        "Few pairs of channels are one sum per tap: the kernel's gradient of 3x3, 1 to "
+        "2 channels at 512x512, takes 2.5 ms by XLA and 0.94 this way",
+    ),
+    _rule(
         "separate",
         groups.wide_groups,
         "Groups of 16 channels and more are worth a convolution of their own: 7 groups "
@@ -179,6 +213,13 @@ CPU: tuple[Rule, ...] = (
         "These groups are held evenly by a wide block only, most of it zeros: the "
         "input's gradient of 46 groups of 8 at 14x14 takes 10.1 ms by 'grouped' and "
         "5.3 this way",
+    ),
+    _rule(
+        "onednn",
+        groups.long_gradients,
+        "Of lines under long kernels oneDNN takes all groups at once: the kernel's "
+        "gradient of one of 128, 16 groups of 48, 100 long, takes 42 ms by 'fft' and "
+        "25 this way",
     ),
     _rule(
         "fft",

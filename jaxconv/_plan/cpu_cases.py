@@ -48,7 +48,10 @@ def depthwise(case: Case) -> bool:
 
 
 def depthwise_first(case: Case) -> bool:
-    """Depthwise convolutions with channels first; kernel gradients with a stride."""
+    """Depthwise convolutions with channels first.
+
+    Of kernel gradients those with a stride, or with several outputs per channel.
+    """
     g = case.geometry
     if not depthwise(case) or case.spec.layout.last:
         return False
@@ -57,7 +60,8 @@ def depthwise_first(case: Case) -> bool:
         return few and g.taps <= 169
     if case.role == "input":
         return True
-    return max(g.stride) > 1 and g.taps <= 16 and g.output[-1] >= 14
+    most = 16 if max(g.stride) > 1 else 25 if case.sizes.o > 1 else 0
+    return g.taps <= most and g.output[-1] >= 14
 
 
 def one_channel(case: Case) -> bool:
@@ -124,6 +128,32 @@ def onednn_input(case: Case) -> bool:
     return wide or (last and case.sizes.o <= 2)
 
 
+def onednn_points(case: Case) -> bool:
+    """Dense kernel gradients of 1x1 kernels with long sums."""
+    g, (n, c, o) = case.geometry, case.sizes
+    dense = case.role == "kernel" and case.groups == g.taps == 1
+    return dense and n * g.positions >= 32 and min(c, o) >= 2
+
+
+def few_columns(case: Case) -> bool:
+    """Kernel gradients of 1x1 kernels with few channels on one side, channels last."""
+    g, (_, c, o) = case.geometry, case.sizes
+    dense = case.role == "kernel" and case.groups == g.taps == 1
+    return dense and case.spec.layout.last and 8 <= min(c, o) < 32 and g.ndim == 2
+
+
+def onednn_kernel(case: Case) -> bool:
+    """Dense kernel gradients; of lines only those that are one product of patches."""
+    g, (_, c, o) = case.geometry, case.sizes
+    if case.role != "kernel" or case.groups > 1 or case.multiply_adds < 2**21:
+        return False
+    if g.ndim == 1:
+        few = g.taps <= 16 and g.taps * c <= max(o, 32)
+        short = g.taps <= (3 if max(g.stride) == 1 else 8) and max(g.dilation) <= 64
+        return o >= 8 and (few or (short and c >= 8))
+    return o >= 8 and g.taps <= 256 and not not_overlapping(case)
+
+
 def worth_a_product(case: Case) -> bool:
     """Products with enough terms in each sum, or with a single position."""
     g, (n, c, o) = case.geometry, case.sizes
@@ -166,6 +196,8 @@ def few_points(case: Case) -> bool:
     plane = g.ndim == 2 and g.taps == 1 and max(g.stride) == 1
     into = o if case.role == "output" else c
     few = terms(case) <= 2 or (terms(case) <= 64 and into <= 2)
+    large = case.role == "output" and case.bytes("output") >= 2**23
+    few = few or (large and terms(case) <= 16)
     return first and plane and few and case.role != "kernel"
 
 
@@ -229,7 +261,8 @@ def full_phases(case: Case) -> bool:
 
 def deep_bfloat16(case: Case) -> bool:
     wide = min(case.sizes.c, case.sizes.o) >= 128
-    return case.dtype.name == "bfloat16" and wide
+    large = case.role != "kernel" or case.geometry.positions >= 1024
+    return case.dtype.name == "bfloat16" and wide and large
 
 
 def few_positions(case: Case) -> bool:
@@ -245,7 +278,7 @@ def strided_gradient(case: Case) -> bool:
     size = case.bytes("input") + case.bytes("output")
     strided = case.role == "kernel" and case.groups == 1 and max(g.stride) > 1
     few = g.taps <= {1: 4, 2: 9}.get(g.ndim, 27) and min(c, o) >= 32
-    few = few and (g.ndim > 1 or max(c, o) <= 256)
+    few = few and (g.ndim > 1 or max(c, o) <= 384)
     return strided and few and size <= 24e6
 
 
@@ -254,6 +287,20 @@ def line(case: Case) -> bool:
     g = case.geometry
     few = min(case.sizes.c, case.sizes.o) <= 32 and g.taps <= 16
     return g.ndim == 1 and case.role != "kernel" and (few or max(g.dilation) > 1)
+
+
+def one_output(case: Case) -> bool:
+    """Kernel gradients of a single output channel of images, with few taps."""
+    g, (_, c, o) = case.geometry, case.sizes
+    dense = case.role == "kernel" and case.groups == 1 and g.ndim == 2
+    return dense and o == 1 and c >= 32 and g.taps <= 25
+
+
+def few_pairs(case: Case) -> bool:
+    """Kernel gradients of one input channel and a few output channels of images."""
+    g, (_, c, o) = case.geometry, case.sizes
+    dense = case.role == "kernel" and case.groups == 1 and g.ndim == 2
+    return dense and c == 1 and 1 < o <= 4 and g.taps <= 9
 
 
 def narrow_gradient(case: Case) -> bool:

@@ -5,7 +5,8 @@ it can be called; ``refuse`` says for which contractions.
 
 XLA can call oneDNN's forward convolution only.  The input role with stride 1 is a
 forward convolution with the flipped kernel.  With a larger stride it is one for each
-residue of the stride, with the taps that reach that residue.
+residue of the stride, with the taps that reach that residue.  The kernel role is in
+`onednn_kernel`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxconv._core.axes import Input, Kernel, Output
-from jaxconv._core.geometry import Axis, Geometry, Ints, read_extent
+from jaxconv._core.geometry import Axis, Geometry, Ints
 from jaxconv._core.spec import OPERANDS, Case, Spec
 from jaxconv._lowerings.base import Lowering, Steps, flip, swap_channels, widened_bytes
-from jaxconv._lowerings.cpu.onednn_call import Axes, call
+from jaxconv._lowerings.cpu import onednn_kernel
+from jaxconv._lowerings.cpu.onednn_call import MOST_AXES, Axes, convolve
 from jaxconv._lowerings.phases import Phases, interleave
 
 # With bfloat16 and float16 oneDNN ended the process or returned wrong values, even on
@@ -29,7 +31,6 @@ from jaxconv._lowerings.phases import Phases, interleave
 TYPE = "float32"
 MOST_BYTES = 2**31 - 1  # of an array: oneDNN's kernels keep offsets in 32 bits
 LONGEST = 2**24  # of an axis with its padding, a stride, or a dilated kernel
-MOST_AXES = 3
 MOST_CALLS = 64  # of the input role, one for each residue of the stride
 
 
@@ -46,24 +47,9 @@ STEPS = {
 
 
 def output(x: Input, w: Kernel, spec: Spec, after: Steps = ()) -> Output:
-    return _convolve(x, w, spec.geometry, spec.groups, after=after)
-
-
-def _convolve(
-    x: jax.Array,
-    w: jax.Array,
-    g: Geometry,
-    groups: int,
-    axes: Axes | None = None,
-    after: Steps = (),
-) -> jax.Array:
-    """The output role; zeros where no window reads anything but padding."""
-    if any(read_extent(axis).empty for axis in g.axes):
-        channels = w.shape[axes.second if axes else -1]
-        return jnp.zeros((x.shape[0], *g.output, channels), x.dtype)
     names = [STEPS[name] for name, _ in after]
     operands = [operand for _, operand in after if operand is not None]
-    return call(x, w, g, groups, names, operands, axes)
+    return convolve(x, w, spec.geometry, spec.groups, None, names, operands)
 
 
 # The input role -----------------------------------------------------------------------
@@ -79,7 +65,7 @@ def input(y: Output, w: Kernel, spec: Spec) -> Input:
     if max(g.stride) == 1:
         low = tuple(axis.span - 1 - axis.lo for axis in g.axes)
         flipped = replace(g, input=g.output, output=g.input, low=low)
-        return _convolve(y, w, flipped, spec.groups, axes)
+        return convolve(y, w, flipped, spec.groups, axes)
     plans = [Phases(axis) for axis in g.axes]
     return interleave(lambda r: _phase(y, w, spec, plans, r, axes), plans, lead=1)
 
@@ -111,7 +97,7 @@ def _phase(
         Axis(p.axis.o, len(taps), p.size, 1, p.axis.d // c, p.low - taps[-1][1])
         for p, taps, c in zip(plans, reached, common, strict=True)
     )
-    return _convolve(y, w[index], geometry, spec.groups, axes)
+    return convolve(y, w[index], geometry, spec.groups, axes)
 
 
 # Cases that it takes ------------------------------------------------------------------
@@ -127,7 +113,10 @@ def refuse(case: Case) -> str | None:
         return "oneDNN needs to know every size, and the batch is symbolic"
     if _summed(case) == 1:
         return "oneDNN's code for sums over one channel hangs or overruns its memory"
-    if max(map(_longest, g.axes)) > LONGEST:
+    if case.role == "kernel" and (reason := onednn_kernel.refuse(case)) is not None:
+        return reason
+    called = onednn_kernel.called(case) if case.role == "kernel" else g
+    if max(map(_longest, (*g.axes, *called.axes))) > LONGEST:
         return f"oneDNN is given axes, strides and kernels of at most {LONGEST}"
     if case.role == "input" and math.prod(g.stride) > MOST_CALLS:
         return f"a stride of {g.stride} takes more than {MOST_CALLS} calls of oneDNN"
@@ -143,6 +132,8 @@ def _summed(case: Case) -> int:
     With one channel, and no faster code for the geometry, oneDNN starts a parallel loop
     inside a task of XLA's threads, which then wait for each other.
     """
+    if case.role == "kernel":
+        return onednn_kernel.summed(case)
     return case.sizes.o if case.role == "input" else case.sizes.c
 
 
@@ -152,17 +143,24 @@ def _longest(axis: Axis) -> int:
 
 def scratch(case: Case) -> int:
     """The operands sliced and transposed, and the copies that oneDNN itself makes."""
+    if case.role == "kernel":
+        return onednn_kernel.scratch(case)
     x, w, y = map(case.bytes, ("input", "kernel", "output"))
     if case.role == "output":
         return x + 2 * w + widened_bytes(case)
     return 2 * x + y + 3 * w + widened_bytes(case)
 
 
+def spreads(case: Case) -> str | None:
+    return onednn_kernel.spreads(case) if case.role == "kernel" else None
+
+
 LOWERING = Lowering(
     "onednn",
     "oneDNN's convolution, out of jaxlib's own wheel",
-    {"output": output, "input": input},
+    {"output": output, "input": input, "kernel": onednn_kernel.kernel},
     refuse,
     scratch,
+    spreads=spreads,
     finishes=frozenset(STEPS),
 )

@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxconv._core.geometry import Geometry, Ints, read_extent
 from jaxconv._lowerings.base import cut
 
 TARGET = "__onednn$convolution"
+PRODUCT = "__onednn$matmul"
+MOST_AXES = 3
 # Without "SUM", which adds to uninitialised memory, and "LINEAR", which needs a factor.
 FUSIONS = frozenset(
     {
@@ -51,6 +54,22 @@ def image_axes(ndim: int) -> Axes:
 def kernel_axes(ndim: int) -> Axes:
     """(*window, c, o)."""
     return Axes(ndim, ndim + 1, tuple(range(ndim)))
+
+
+def convolve(
+    x: jax.Array,
+    w: jax.Array,
+    g: Geometry,
+    groups: int,
+    axes: Axes | None = None,
+    fusions: Sequence[str] = (),
+    operands: Sequence[jax.Array] = (),
+) -> jax.Array:
+    """`call`, or zeros where no window reads anything but padding."""
+    if any(read_extent(axis).empty for axis in g.axes):
+        channels = w.shape[axes.second if axes else -1]
+        return jnp.zeros((x.shape[0], *g.output, channels), x.dtype)
+    return call(x, w, g, groups, fusions, operands, axes)
 
 
 def call(
@@ -102,6 +121,24 @@ def call(
         legacy_backend_config=json.dumps({"onednn_conv_config": _as_text(config)}),
     )
     return run(x, w, *operands)
+
+
+def matmul(
+    a: jax.Array, b: jax.Array, transpose_a: bool = False, transpose_b: bool = False
+) -> jax.Array:
+    """The matrix product of the last two axes, for each element of those before."""
+    rows, columns = (
+        a.shape[-1 if transpose_a else -2],
+        b.shape[-2 if transpose_b else -1],
+    )
+    config = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    run = jax.ffi.ffi_call(
+        PRODUCT,
+        jax.ShapeDtypeStruct((*a.shape[:-2], rows, columns), a.dtype),
+        custom_call_api_version=2,
+        legacy_backend_config=json.dumps({"onednn_matmul_config": config}),
+    )
+    return run(a, b)
 
 
 def _image(axes: Axes) -> dict[str, Any]:
