@@ -30,7 +30,7 @@ from jaxconv._plan.sharding import PARTITIONED
 RULES: tuple[Rule, ...] = (*CPU, *ACCELERATORS)
 ONEDNN = "onednn"
 MEMORY = 5  # a planned lowering needs at most this many times operands plus result
-MEMORY_FREE = 2**22  # ... or this many bytes: always allowed, too small to matter
+MEMORY_FREE = 3 * 2**20  # ... or this many bytes: always allowed, too small to matter
 # The results of `jaxconv.tune` that apply now; part of jit's cache key.
 TUNED = jax.make_user_context(default_value=None)
 
