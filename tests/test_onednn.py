@@ -27,6 +27,7 @@ from jaxconv._core.contract import contract
 from jaxconv._core.geometry import Geometry
 from jaxconv._core.spec import OPERANDS, Layout, Sizes, Spec
 from jaxconv._lowerings import LOWERINGS
+from jaxconv._lowerings.cpu import onednn_kernel
 from jaxconv._plan import choose as _plan
 from jaxconv._plan import onednn, probe
 from jaxconv._plan.machine import processor
@@ -86,6 +87,57 @@ def check(case: Case, role: str, dtype: Any, rng: np.random.Generator) -> None:
 def test_values(role: str, rng: np.random.Generator) -> None:
     for case in CASES:
         check(case, role, np.float32, rng)
+
+
+POINTS = Geometry((23, 24), (1, 1), (23, 24), (1, 1), (1, 1), (0, 0))
+PLANE = Geometry((23, 24), (3, 2), (24, 23), (1, 1), (1, 1), (1, 0))
+STEPS = Geometry((23, 24), (3, 2), (12, 12), (2, 2), (1, 1), (1, 0))
+CONVOLUTION, PRODUCT = "__onednn$convolution", "__onednn$matmul"
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("geometry", "sizes", "target", "looped"),
+    [
+        (POINTS, Sizes(3, 20, 17), PRODUCT, False),
+        (PLANE, Sizes(3, 2, 17), PRODUCT, False),
+        (PLANE, Sizes(3, 20, 17), CONVOLUTION, False),
+        (STEPS, Sizes(1, 19, 6), CONVOLUTION, False),
+        (PLANE, Sizes(3, 50, 17), CONVOLUTION, True),
+    ],
+    ids=["points", "patches", "plane", "bands", "blocks"],
+)
+def test_ways_to_a_kernel_gradient(
+    geometry: Geometry,
+    sizes: Sizes,
+    target: str,
+    looped: bool,
+    layout: str,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A product of patches, or a convolution, in a loop where y is large."""
+    monkeypatch.setattr(onednn_kernel, "BLOCK", 2**13 if looped else 2**22)
+    spec = Spec("kernel", geometry, 1, Layout(layout), np.dtype(np.float32))
+    x, y = (
+        rng.standard_normal(spec.shape(v, sizes)).astype(np.float32)
+        for v in OPERANDS["kernel"]
+    )
+    asked = dataclasses.replace(spec, lowering="onednn")
+    run = jax.jit(partial(contract, spec=asked))
+    text = run.lower(x, y).as_text()
+    assert {name for name in (CONVOLUTION, PRODUCT) if name in text} == {target}
+    assert ("stablehlo.while" in text) == looped
+    exact = dataclasses.replace(spec, lowering="xla", dtype=np.dtype(np.float64))
+    wanted = contract(*(v.astype(np.float64) for v in (x, y)), exact)
+    np.testing.assert_allclose(run(x, y), wanted, atol=1e-3)
+
+
+def test_patches_of_two_gigabytes_are_not_made() -> None:
+    geometry = Geometry((2**16,), (8,), (2**16 - 7,), (1,), (1,), (0,))
+    spec = Spec("kernel", geometry, 1, Layout("channels_last"), np.dtype(np.float32))
+    case = _spec.Case(spec, Sizes(64, 64, 4), np.dtype(np.float32))
+    assert "arrays of at most" in (ONEDNN.refuse(case) or "")
 
 
 # The switch ---------------------------------------------------------------------------

@@ -113,14 +113,18 @@ def refuse(case: Case) -> str | None:
         return "oneDNN needs to know every size, and the batch is symbolic"
     if _summed(case) == 1:
         return "oneDNN's code for sums over one channel hangs or overruns its memory"
-    if case.role == "kernel" and (reason := onednn_kernel.refuse(case)) is not None:
-        return reason
-    called = onednn_kernel.called(case) if case.role == "kernel" else g
+    called = g
+    if case.role == "kernel":
+        if (reason := onednn_kernel.refuse(case)) is not None:
+            return reason
+        called = onednn_kernel.called(case)
     if max(map(_longest, (*g.axes, *called.axes))) > LONGEST:
         return f"oneDNN is given axes, strides and kernels of at most {LONGEST}"
     if case.role == "input" and math.prod(g.stride) > MOST_CALLS:
         return f"a stride of {g.stride} takes more than {MOST_CALLS} calls of oneDNN"
     largest = max(case.bytes(operand) for operand in OPERANDS)
+    if case.role == "kernel":
+        largest = max(largest, onednn_kernel.copied(case))
     if largest > MOST_BYTES:
         return f"oneDNN is given arrays of at most {MOST_BYTES} bytes, not {largest}"
     return None

@@ -288,14 +288,21 @@ def spreads(case: Case) -> str | None:
     return "from the last rows of x to every tap, by the zeros that fill a band, as NaN"
 
 
+def copied(case: Case) -> int:
+    """Bytes of the patches of x, or of its bands, which overlap."""
+    x, y, (_, c, o) = case.bytes("input"), case.bytes("output"), case.sizes
+    if _by_product(case):
+        return y * case.geometry.taps * c // max(1, o)
+    g, images, calls = _taken(case)
+    height = case.geometry.input[0] * case.sizes.n
+    return math.ceil(x * images * calls * g.input[0] / max(1, height))
+
+
 def scratch(case: Case) -> int:
-    """The operands transposed and in bands, which overlap, or the patches."""
+    """The operands in another order, and the patches or bands."""
     x, y, w = map(case.bytes, ("input", "output", "kernel"))
     if _by_product(case):
         g, (n, c, o) = case.geometry, case.sizes
         sums = n if case.spec.layout.first and _keeps_order(g, c, o) else 0
-        return 2 * x + 2 * y + y * g.taps * c // max(1, o) + w * (1 + sums)
-    g, images, calls = _taken(case)
-    height = case.geometry.input[0] * case.sizes.n
-    overlapping = math.ceil(x * images * calls * g.input[0] / max(1, height))
-    return x + 2 * overlapping + 3 * y + 2 * w
+        return 2 * x + 2 * y + copied(case) + w * (1 + sums)
+    return x + 2 * copied(case) + 3 * y + 2 * w
