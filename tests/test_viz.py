@@ -133,7 +133,7 @@ def test_the_stretched_input_convolved_is_the_transposed(
     weights = np.atleast_2d(w)
     found = np.zeros(setting.geometry.input)
     for target in setting.elements:
-        for place, tap in _zero_insertion._turned(setting, target):
+        for place, tap in _zero_insertion._flipped(setting, target):
             if _zero_insertion.stretched_role(setting, place) == "input":
                 element = _zero_insertion._element(setting, place)
                 found[target] += np.atleast_2d(x)[element] * weights[tap]
