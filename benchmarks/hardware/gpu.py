@@ -6,6 +6,7 @@ library is needed for this.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -61,6 +62,10 @@ class Program(NamedTuple):
     @property
     def multiply_adds(self) -> int:
         return sum(call.multiply_adds for call in self.calls)
+
+
+def installed() -> bool:
+    return importlib.util.find_spec("jax_cuda12_plugin") is not None
 
 
 def devices(count: int = 1) -> Sequence[Any]:

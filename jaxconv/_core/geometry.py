@@ -85,6 +85,13 @@ class Geometry:
         """The first element that a tap reads, counted from the first window's."""
         return tuple(t * d for t, d in zip(tap, self.dilation, strict=True))
 
+    def part(self, axis: int, positions: int) -> Geometry:
+        """The geometry of some positions of an axis, along which x is framed."""
+        axes = list(self.axes)
+        part = axes[axis]._replace(o=positions, lo=0)
+        axes[axis] = part._replace(i=part.reach)
+        return Geometry.of(axes)
+
     @property
     def read_extents(self) -> tuple[Extent, ...]:
         return tuple(map(read_extent, self.axes))

@@ -6,6 +6,7 @@ import math
 
 from jaxconv._core.spec import Case
 from jaxconv._lowerings.cpu import chunks
+from jaxconv._lowerings.cpu.onednn_kernel import narrow_patches
 from jaxconv._lowerings.general import fft
 
 
@@ -148,7 +149,7 @@ def onednn_kernel(case: Case) -> bool:
     if case.role != "kernel" or case.groups > 1 or case.multiply_adds < 2**21:
         return False
     if g.ndim == 1:
-        few = g.taps <= 16 and g.taps * c <= max(o, 32)
+        few = g.taps <= 16 and narrow_patches(g, c, o)
         short = g.taps <= (3 if max(g.stride) == 1 else 8) and max(g.dilation) <= 64
         return o >= 8 and (few or (short and c >= 8))
     return o >= 8 and g.taps <= 256 and not not_overlapping(case)

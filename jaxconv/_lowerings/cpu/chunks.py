@@ -18,7 +18,7 @@ from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
 from jaxconv._core.dtypes import accumulator
-from jaxconv._core.geometry import Geometry, read_extent
+from jaxconv._core.geometry import read_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import Lowering, frame, framed_bytes
 from jaxconv._lowerings.general import xla
@@ -128,10 +128,7 @@ def _zeros(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 def _band(spec: Spec, axis: int, size: int) -> Spec:
     """The spec of ``size`` positions of one axis, which is already padded."""
-    axes = list(spec.geometry.axes)
-    band = axes[axis]._replace(o=size, lo=0)
-    axes[axis] = band._replace(i=band.reach)
-    return replace(spec, geometry=Geometry.of(axes))
+    return replace(spec, geometry=spec.geometry.part(axis, size))
 
 
 def refuse(case: Case) -> str | None:

@@ -3,10 +3,10 @@
 jaxlib's wheels for Linux contain oneDNN (`onednn_call`).  The plan's place says where
 it can be called; ``refuse`` says for which contractions.
 
-XLA can call oneDNN's forward convolution only.  The input role with stride 1 is a
-forward convolution with the flipped kernel.  With a larger stride it is one for each
-residue of the stride, with the taps that reach that residue.  The kernel role is in
-`onednn_kernel`.
+XLA can call oneDNN's forward convolution and its matrix product only.  The input role
+with stride 1 is a forward convolution with the flipped kernel.  With a larger stride it
+is one for each residue of the stride, with the taps that reach that residue.  The
+kernel role is in `onednn_kernel`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ TYPE = "float32"
 MOST_BYTES = 2**31 - 1  # of an array: oneDNN's kernels keep offsets in 32 bits
 LONGEST = 2**24  # of an axis with its padding, a stride, or a dilated kernel
 MOST_CALLS = 64  # of the input role, one for each residue of the stride
-
 
 # oneDNN's names of steps after a convolution.  Its other activations are different from
 # XLA's: "RELU" and "RELU6" make numbers of NaN, "GELU_ERF" makes NaN of infinity, and

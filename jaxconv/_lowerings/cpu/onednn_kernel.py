@@ -17,13 +17,13 @@ where the copies are not much larger than y.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxconv._core.axes import Input, Kernel, Output
@@ -31,6 +31,7 @@ from jaxconv._core.geometry import Axis, Geometry, read_extent
 from jaxconv._core.spec import Case, Spec
 from jaxconv._lowerings.base import frame, pad
 from jaxconv._lowerings.cpu.onednn_call import MOST_AXES, Axes, convolve, matmul
+from jaxconv._lowerings.images import window
 
 IMAGES = 8  # at least as many images and bands are summed over at once,
 IMAGES_OF_GROUPS = 16  # with groups as many: oneDNN fills vectors with one group's
@@ -41,9 +42,6 @@ LEAST_POSITIONS = 512  # from here on channels-first images are summed one by on
 
 
 def kernel(x: Input, y: Output, spec: Spec) -> Kernel:
-    if x.shape[0] == 0:
-        channels = x.shape[-1] // spec.groups
-        return jnp.zeros((*spec.geometry.kernel, channels, y.shape[-1]), x.dtype)
     if by_product(spec.geometry, spec.groups, x.shape[-1], y.shape[-1]):
         return _product(x, y, spec)
     count = blocks(spec.geometry, x.shape[-1] // spec.groups, y.nbytes)
@@ -57,7 +55,7 @@ def by_product(g: Geometry, groups: int, c: int, o: int) -> bool:
     if groups > 1:
         return False
     short = g.ndim == 1 and g.taps <= 8
-    return g.taps == 1 or short or _few_columns(g, c, o)
+    return g.taps == 1 or short or narrow_patches(g, c, o)
 
 
 # As a product ------------------------------------------------------------------------
@@ -79,29 +77,19 @@ def _product(x: jax.Array, y: jax.Array, spec: Spec) -> jax.Array:
 
 def _keeps_order(g: Geometry, c: int, o: int) -> bool:
     """Whether copies with channels first are faster than another order of x and y."""
-    cheap = _few_columns(g, c, o) if g.taps > 1 else max(g.stride) == 1
+    cheap = narrow_patches(g, c, o) if g.taps > 1 else max(g.stride) == 1
     return g.positions >= LEAST_POSITIONS and cheap
 
 
-def _few_columns(g: Geometry, c: int, o: int) -> bool:
+def narrow_patches(g: Geometry, c: int, o: int) -> bool:
     return g.taps * c <= max(o, 32)
 
 
 def _patches(x: jax.Array, g: Geometry) -> Iterator[jax.Array]:
     """For each tap the elements of x that it is multiplied with."""
-    x = frame(x, [read_extent(axis) for axis in g.axes])
-    for taps in itertools.product(*map(range, g.kernel)):
-        starts = [t * axis.d for t, axis in zip(taps, g.axes, strict=True)]
-        ends = [
-            start + (axis.o - 1) * axis.s + 1
-            for start, axis in zip(starts, g.axes, strict=True)
-        ]
-        yield lax.slice(
-            x,
-            (0, *starts, 0),
-            (x.shape[0], *ends, x.shape[-1]),
-            (1, *g.stride, 1),
-        )
+    x = frame(x, g.read_extents)
+    for tap in np.ndindex(g.kernel):
+        yield window(x, g.start(tap), g.output, g.stride)
 
 
 # As a convolution ---------------------------------------------------------------------
@@ -184,17 +172,6 @@ def _even_parts(height: int, wanted: int) -> tuple[int, int]:
     return -(-height // positions), positions
 
 
-def part_geometry(g: Geometry, rows: int) -> Geometry:
-    """The geometry of ``rows`` positions of the first axis, of which x is framed."""
-    first: Axis = next(g.axes)
-    return replace(
-        g,
-        input=((rows - 1) * first.s + first.span, *g.input[1:]),
-        output=(rows, *g.output[1:]),
-        low=(0, *g.low[1:]),
-    )
-
-
 def _framed(
     x: jax.Array, y: jax.Array, g: Geometry, positions: int
 ) -> tuple[jax.Array, jax.Array]:
@@ -212,7 +189,7 @@ def _cut_into_bands(
     count, rows = bands(x.shape[0], g, groups)
     if count == 1:
         return x, y, g
-    banded = part_geometry(g, rows)
+    banded = g.part(0, rows)
     x, y = _framed(x, y, g, count * rows)
     reach, step = banded.input[0], rows * g.stride[0]
     parts = [x[:, b * step : b * step + reach] for b in range(count)]
@@ -225,7 +202,7 @@ def _in_blocks(x: jax.Array, y: jax.Array, spec: Spec, count: int) -> jax.Array:
     """The sum over blocks of the first axis, in a loop."""
     g = spec.geometry
     count, rows = _even_parts(g.output[0], count)
-    block = replace(spec, geometry=part_geometry(g, rows))
+    block = replace(spec, geometry=g.part(0, rows))
     x, y = _framed(x, y, g, count * rows)
     reach, step = block.geometry.input[0], rows * g.stride[0]
 
@@ -248,9 +225,9 @@ def _taken(case: Case) -> tuple[Geometry, int, int]:
     calls = blocks(g, c, case.bytes("output"))
     if calls > 1:
         calls, rows = _even_parts(g.output[0], calls)
-        g = part_geometry(g, rows)
+        g = g.part(0, rows)
     count, rows = bands(n, g, case.groups)
-    return (g if count == 1 else part_geometry(g, rows)), n * count, calls
+    return (g if count == 1 else g.part(0, rows)), n * count, calls
 
 
 def _by_product(case: Case) -> bool:
